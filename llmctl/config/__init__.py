@@ -1,0 +1,1 @@
+"""From YAML files to one resolved Profile: reading, finding, inheriting, checking."""

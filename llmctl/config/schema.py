@@ -1,0 +1,210 @@
+"""Turns nodes into the classes of `core.profile`, checking every value against its rule."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from llmctl.config.nodes import Node, ProfileError
+from llmctl.core.money import to_nanos
+from llmctl.core.profile import Profile, Rule
+
+REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|cmd:.+|keyring:[^/]+/.+)\Z")
+OPEN_KEY = re.compile(
+    r"(?<![A-Za-z0-9])(sk-[A-Za-z0-9_-]{16,}|gsk_[A-Za-z0-9]{16,}|xai-[A-Za-z0-9]{16,}|AIza[A-Za-z0-9_-]{30,}|AKIA[A-Z0-9]{16}"
+    r"|gh[pousr]_[A-Za-z0-9]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|[rs]k_live_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{20,})"
+)
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def fail(node: Node, path: str, problem: str, hint: str = "") -> ProfileError:
+    return ProfileError(f"{node.place}: {path}: {problem}" if path else f"{node.place}: {problem}", hint=hint)
+
+
+def build_profile(root: Node) -> Profile:
+    """The profile that the merged `root` describes; ProfileError at the first wrong value."""
+    refuse_open_keys(root)
+    profile: Profile = build(Profile, root, "")
+    return profile
+
+
+def refuse_open_keys(root: Node) -> None:
+    """A key written out is refused wherever it stands; the message never repeats it."""
+    for node in root.strings():
+        if OPEN_KEY.search(str(node.value)):
+            raise fail(
+                node, "", "a key is written out in the open", "put it in the environment and write env:NAME"
+            )
+
+
+def build(of: type, node: Node, path: str) -> Any:
+    rules: dict[str, Rule] = {field.name: field.metadata["rule"] for field in fields(of)}
+    if not isinstance(node.value, dict):
+        raise fail(node, path, f"a map of keys is wanted, not {_kind(node)}", f"keys: {', '.join(rules)}")
+    known = {}
+    for key, child in node.value.items():
+        where = f"{path}.{key}" if path else key
+        if key not in rules:
+            raise fail(child, where, "unknown key", suggest(key, list(rules)))
+        known[key] = read(rules[key], child, where)
+    for field in fields(of):
+        if field.metadata["rule"].required and field.name not in known:
+            raise fail(node, path, f"{field.name!r} is missing", f"add `{field.name}: …`")
+    return of(**known)
+
+
+def read(rule: Rule, node: Node, path: str) -> Any:
+    if node.value is None and (rule.null or rule.kind in ("section", "table", "rows", "texts", "values")):
+        return _empty(rule)
+    if rule.low is not None and rule.kind in ("number", "money", "duration") and isinstance(node.value, bool):
+        raise fail(node, path, f"a number is wanted, not {_kind(node)}")
+    return READERS[rule.kind](rule, node, path)
+
+
+def _empty(rule: Rule) -> Any:
+    if rule.kind == "section":
+        return rule.of() if rule.of else None
+    return {"table": {}, "values": {}, "rows": (), "texts": ()}.get(rule.kind)
+
+
+def _number(rule: Rule, node: Node, path: str) -> float | int:
+    number = _as_float(node, path)
+    if rule.low is not None and number < rule.low:
+        raise fail(node, path, f"{number:g} is too small", f"at least {rule.low:g}")
+    if rule.high is not None and number > rule.high:
+        raise fail(node, path, f"{number:g} is too large", f"at most {rule.high:g}")
+    if not rule.whole:
+        return number
+    if number != int(number):
+        raise fail(node, path, f"a whole number is wanted, not {number:g}")
+    return int(number)
+
+
+def _as_float(node: Node, path: str) -> float:
+    try:
+        number = float(node.value)  # type: ignore[arg-type]  # what is no number raises, and is reported
+    except (TypeError, ValueError, OverflowError):
+        raise fail(node, path, f"a number is wanted, not {_kind(node)}") from None
+    if not math.isfinite(number):
+        raise fail(node, path, f"a finite number is wanted, not {number}")
+    return number
+
+
+def _money(rule: Rule, node: Node, path: str) -> int:
+    return to_nanos(_number(rule, node, path))
+
+
+def _duration(rule: Rule, node: Node, path: str) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", str(node.value))
+    if match:
+        return float(match[1]) * UNITS[match[2]]
+    if isinstance(node.value, str) and not re.fullmatch(r"-?[\d.]+(e\d+)?", node.value):
+        raise fail(
+            node, path, f"a time is wanted, not {node.value!r}", "seconds, or such as 30s, 15m, 2h, 7d"
+        )
+    return float(_number(rule, node, path))
+
+
+def _flag(rule: Rule, node: Node, path: str) -> bool:
+    if not isinstance(node.value, bool):
+        raise fail(node, path, f"true or false is wanted, not {_kind(node)}")
+    return node.value
+
+
+def _text(rule: Rule, node: Node, path: str) -> str:
+    if isinstance(node.value, dict | list | bool) or node.value is None:
+        raise fail(node, path, f"a text is wanted, not {_kind(node)}")
+    return str(node.value)
+
+
+def _choice(rule: Rule, node: Node, path: str) -> str:
+    if str(node.value) not in rule.choices:
+        raise fail(
+            node,
+            path,
+            f"{node.value!r} is not one of: {', '.join(rule.choices)}",
+            suggest(str(node.value), rule.choices),
+        )
+    return str(node.value)
+
+
+def _texts(rule: Rule, node: Node, path: str) -> tuple[str, ...]:
+    items = node.value if isinstance(node.value, list) else [node]
+    single = Rule("choice", choices=rule.choices) if rule.choices else Rule("text")
+    found = tuple(str(read(single, item, f"{path}[{n}]")) for n, item in enumerate(items))
+    if path.endswith("keys"):
+        for item, value in zip(items, found, strict=True):
+            if not REFERENCE.match(value):
+                hint = "write env:NAME, file:PATH, cmd:COMMAND or keyring:SERVICE/NAME"
+                raise fail(item, path, "a key must be a reference, never the key itself", hint)
+    return found
+
+
+def _values(rule: Rule, node: Node, path: str) -> Mapping[str, Any]:
+    if not isinstance(node.value, dict):
+        raise fail(node, path, f"a map is wanted, not {_kind(node)}")
+    _finite(node, path)
+    plain: Mapping[str, Any] = node.plain()
+    return plain
+
+
+def _finite(node: Node, path: str) -> None:
+    if isinstance(node.value, float) and not math.isfinite(node.value):
+        raise fail(node, path, f"a finite number is wanted, not {node.value}")
+    if isinstance(node.value, dict):
+        for key, child in node.value.items():
+            _finite(child, f"{path}.{key}")
+    for child in node.value if isinstance(node.value, list) else []:
+        _finite(child, path)
+
+
+def _section(rule: Rule, node: Node, path: str) -> Any:
+    assert rule.of is not None
+    if rule.short and not isinstance(node.value, dict | list):
+        node = Node({rule.short: node}, node.source, node.line)
+    return build(rule.of, node, path)
+
+
+def _table(rule: Rule, node: Node, path: str) -> Mapping[str, Any]:
+    if not isinstance(node.value, dict):
+        raise fail(node, path, f"a map of names is wanted, not {_kind(node)}")
+    return {name: _section(rule, child, f"{path}.{name}") for name, child in node.value.items()}
+
+
+def _rows(rule: Rule, node: Node, path: str) -> tuple[Any, ...]:
+    if not isinstance(node.value, list):
+        raise fail(node, path, f"a list is wanted, not {_kind(node)}", "write `- …` lines")
+    return tuple(_section(rule, child, f"{path}[{n}]") for n, child in enumerate(node.value))
+
+
+READERS: dict[str, Callable[[Rule, Node, str], Any]] = {
+    "number": _number,
+    "money": _money,
+    "duration": _duration,
+    "flag": _flag,
+    "text": _text,
+    "choice": _choice,
+    "texts": _texts,
+    "values": _values,
+    "section": _section,
+    "table": _table,
+    "rows": _rows,
+}
+
+
+def suggest(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """`did you mean …?` with the nearest name, else the names there are."""
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+
+
+def _kind(node: Node) -> str:
+    if isinstance(node.value, dict):
+        return "a map"
+    if isinstance(node.value, list):
+        return "a list"
+    return "nothing" if node.value is None else repr(node.value)

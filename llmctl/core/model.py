@@ -1,0 +1,117 @@
+"""What goes through the pipeline: a frozen Request down, a frozen Response (or an error) up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from llmctl.core.errors import Billed
+from llmctl.core.money import Nanos
+
+Message = Mapping[str, Any]
+"""A chat message in OpenAI's format: {"role", "content", …}."""
+
+CacheMode = Literal["use", "refresh", "off"]
+OnText = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds; `total` covers all attempts of a call and the waits between them."""
+
+    connect: float = 10.0
+    first: float = 30.0
+    idle: float = 30.0
+    total: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which model to ask, where and with which keys. `keys` are references, never keys."""
+
+    name: str
+    model: str
+    provider: str
+    api_base: str | None = None
+    keys: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeouts: Timeouts = Timeouts()
+
+    @property
+    def bare_model(self) -> str:
+        """The model's name without its provider, as the provider's own API wants it."""
+        return self.model.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question. `params` are the model parameters in OpenAI's names, as they will be sent."""
+
+    target: Target
+    messages: tuple[Message, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    defaults: frozenset[str] = frozenset()
+    """Names of `params` that nobody asked for: dropped where a model does not take them."""
+    schema: Mapping[str, Any] | None = None
+    cache: CacheMode = "use"
+    on_text: OnText | None = None
+    tag: str | None = None
+    run_id: str = ""
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens. Cached and cache-write tokens are part of the input, reasoning tokens of the output."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request that went out: for the ledger, and for what may have been billed."""
+
+    model: str
+    started: float
+    latency: float
+    error: str | None = None
+    status: int | None = None
+    billed: Billed = "yes"
+    cost: Nanos | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer. `cost` None means the price is unknown; `ttft` seconds to the first token."""
+
+    text: str
+    model: str
+    finish_reason: str = "stop"
+    usage: Usage = Usage()
+    reasoning: str | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    parsed: Any = None
+    cost: Nanos | None = 0
+    saved: Nanos | None = 0
+    cached: Literal["exact", "semantic", "shared"] | None = None
+    latency: float = 0.0
+    ttft: float | None = None
+    tried: tuple[Attempt, ...] = ()
+    warnings: tuple[str, ...] = ()
+    body: Mapping[str, Any] | None = None
+    """The provider's own JSON where it speaks OpenAI's format, None from other providers and streams."""
+
+    @property
+    def attempts(self) -> int:
+        """How many requests went out for this answer; 0 for a cache hit."""
+        return len(self.tried)
+
+
+Send = Callable[[Request], Awaitable[Response]]
+"""The one abstraction: a stage is a Send that wraps a Send."""
