@@ -37,8 +37,8 @@ def identity(request: Request) -> dict[str, Any]:
 
 
 def fingerprint(request: Request) -> str:
-    """The identity as 64 hexadecimal digits (BLAKE2b, 256 bits)."""
-    return digest(canonical(identity(request)))
+    """The identity as 64 hexadecimal digits (BLAKE2b, 256 bits), worked out once a request."""
+    return request.fingerprint or digest(canonical(identity(request)))
 
 
 def digest(data: bytes) -> str:

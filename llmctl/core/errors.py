@@ -10,7 +10,8 @@ LlmctlError                      1   (never raised itself)
 │   ├── Forbidden                    403
 │   └── QuotaExhausted               402, or a 429 that speaks of quota or a spend limit
 ├── ProviderError                5   no usable answer in time
-│   ├── ConnectionFailed             refused, reset, unknown host
+│   ├── ConnectionFailed             refused, reset
+│   │   └── UnknownHost
 │   ├── ProviderTimeout              connect, first byte, idle or total
 │   ├── RateLimited                  429
 │   ├── ServerError                  408, 409, 425, 5xx
@@ -57,6 +58,8 @@ class LlmctlError(Exception):
     exit_code = 1
     retryable = False
     advice = ""
+    most_attempts: int | None = None
+    """Fewer attempts than the profile allows, where more would be pointless."""
 
     def __init__(
         self,
@@ -144,6 +147,12 @@ class ProviderError(LlmctlError):
 class ConnectionFailed(ProviderError):
     type = "connection"
     advice = "check the address (api_base) and the network"
+
+
+class UnknownHost(ConnectionFailed):
+    type = "unknown_host"
+    advice = "check the host's name in api_base"
+    most_attempts = 2
 
 
 class ProviderTimeout(ProviderError):
@@ -251,6 +260,8 @@ class Interrupted(LlmctlError):
 
     type = "interrupted"
 
-    def __init__(self, signum: int, message: str = "interrupted", *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, signum: int, message: str = "interrupted", *, hint: str | None = None, billed: Billed = "no"
+    ) -> None:
+        super().__init__(message, hint=hint, billed=billed)
         self.exit_code = 128 + signum

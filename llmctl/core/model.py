@@ -56,6 +56,14 @@ class Request:
     schema: Mapping[str, Any] | None = None
     cache: CacheMode = "use"
     on_text: OnText | None = None
+    deadline: float | None = None
+    """Monotonic seconds after which the call is given up, whatever attempt it is in."""
+    key: str | None = None
+    """The reference of the key to use, never the key."""
+    fingerprint: str = ""
+    """The identity's hash once it is known (`core.canonical`); cleared when the target changes."""
+    call: int = 0
+    """The call's number in the ledger."""
     tag: str | None = None
     run_id: str = ""
     profile: str = ""
@@ -104,6 +112,8 @@ class Response:
     ttft: float | None = None
     tried: tuple[Attempt, ...] = ()
     warnings: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The last answer's headers, lower-case: rate limits are learned from them."""
     body: Mapping[str, Any] | None = None
     """The provider's own JSON where it speaks OpenAI's format, None from other providers and streams."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from llmctl.core.errors import LlmctlError
-from llmctl.core.model import Request, Response
+from llmctl.core.model import Attempt, Request, Response
 
 
 class Clock(Protocol):
@@ -35,11 +35,17 @@ class Cache(Protocol):
 
 
 class Ledger(Protocol):
-    """The record of every call. `open` before anything is paid, `close` with how it ended."""
+    """The record of every call and of every request that went out for it.
 
-    def open(self, request: Request) -> int: ...
+    `sent` stands in the ledger before a byte leaves, so that a killed process leaves a trace of
+    what it may have paid for. StorageError where the ledger cannot be written.
+    """
 
-    def close(self, call: int, request: Request, outcome: Response | LlmctlError) -> None: ...
+    def sent(self, request: Request) -> int: ...
+
+    def settled(self, row: int, attempt: Attempt) -> None: ...
+
+    def record(self, request: Request, outcome: Response | LlmctlError, latency: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

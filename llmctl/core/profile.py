@@ -90,11 +90,11 @@ def rows(of: type, short: str | None = None) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class TimeoutRule:
-    """Seconds. A bare number is `total`; the others never exceed it."""
+    """Seconds. A bare number is `total`; what is not said of the others is as long as that."""
 
     connect: float = number(10.0)
-    first: float = number(30.0)
-    idle: float = number(30.0)
+    first: float | None = number(None)
+    idle: float | None = number(None)
     total: float = number(30.0)
 
 

@@ -1,0 +1,152 @@
+"""`OUT.journal`: what a batch has finished, one checksummed line a row, append-only.
+
+    CRC32(8 hex) KIND ROW KEY PAYLOAD\\n
+
+KIND is `o` ok, `f` failed, `x` refused (`h` heads the file, `d` closes a finished batch), KEY the
+first 32 hexadecimal digits of the request's identity, PAYLOAD the output row's JSON. A line that
+was cut at the end of the file is cut off; one that is damaged elsewhere is left out, and its row
+is sent again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from llmctl.core.errors import StorageError
+
+VERSION = 1
+HEAD = 8 + 1 + 1 + 1
+KEY = 32
+NO_KEY = "-"
+
+
+class Record(NamedTuple):
+    """One line of the journal and where it begins."""
+
+    kind: str
+    row: int
+    key: str
+    payload: bytes
+    offset: int
+
+
+class Journal:
+    """The journal of one output, locked against a second run. Appends are written at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = _open(path)
+        self.end = 0
+        self.damaged = 0
+        self._synced = 0
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something was appended since the last `sync`."""
+        return self.end > self._synced
+
+    def records(self) -> Iterator[Record]:
+        """Every whole record, in the order of writing; afterwards the torn tail is cut off."""
+        offset = 0
+        with os.fdopen(os.dup(self._fd), "rb", buffering=1 << 20) as file:
+            file.seek(0)
+            for line in file:
+                record = parse(line, offset)
+                if record is not None:
+                    yield record
+                elif line.endswith(b"\n"):
+                    self.damaged += 1
+                else:
+                    break
+                offset += len(line)
+        os.ftruncate(self._fd, offset)
+        self.end = self._synced = offset
+
+    def append(self, kind: str, row: int, key: str, payload: bytes) -> int:
+        """Writes one record and gives its offset. StorageError where the disk is full."""
+        body = b"%b %d %b %b" % (kind.encode(), row, key.encode(), payload)
+        line = b"%08x %b\n" % (zlib.crc32(body), body)
+        offset = self.end
+        try:
+            written = os.pwrite(self._fd, line, offset)
+            while written < len(line):
+                written += os.pwrite(self._fd, line[written:], offset + written)
+        except OSError as error:
+            raise self._fault(error) from None
+        self.end = offset + len(line)
+        return offset
+
+    def read(self, offset: int) -> Record:
+        """The record at an offset that `append` or `records` gave."""
+        size = 4096
+        while True:
+            data = os.pread(self._fd, size, offset)
+            end = data.find(b"\n")
+            if end >= 0:
+                record = parse(data[: end + 1], offset)
+                break
+            if len(data) < size:
+                record = None
+                break
+            size *= 8
+        if record is None:
+            raise StorageError(f"{self.path}: damaged at byte {offset}", hint="run the batch again with --restart")
+        return record
+
+    def sync(self) -> None:
+        """What was appended so far is on the disk itself. Safe in another thread."""
+        end = self.end
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise self._fault(error) from None
+        self._synced = max(self._synced, end)
+
+    def clear(self) -> None:
+        os.ftruncate(self._fd, 0)
+        self.end = self._synced = 0
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _fault(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"{self.path}: {error.strerror}", hint="what is finished is kept: make room and run the same command again"
+        )
+
+
+def _open(path: Path) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}", hint="choose another output with -o") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise StorageError(f"{path}: another run is writing it", hint="wait for it, or choose another -o") from None
+    return fd
+
+
+def parse(line: bytes, offset: int) -> Record | None:
+    """The record of a whole line, None where it is cut or its checksum is wrong."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        if int(line[:8], 16) != zlib.crc32(line[9:-1]):
+            return None
+        kind, row, key, payload = line[9:-1].split(b" ", 3)
+        return Record(kind.decode(), int(row), key.decode(), payload, offset)
+    except ValueError:
+        return None
+
+
+def pack(fields: dict[str, Any]) -> bytes:
+    return orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS)

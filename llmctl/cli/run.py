@@ -1,0 +1,147 @@
+"""llmctl run: one prompt, one answer."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from llmctl.ask import Ask, compose
+from llmctl.cli.inputs import key_values, prompt_text
+from llmctl.cli.options import Globals, current
+from llmctl.cli.session import services, warn
+from llmctl.core.errors import LlmctlError
+from llmctl.core.loop import run as run_core
+from llmctl.core.model import Request, Response
+from llmctl.core.money import show_usd, to_usd
+from llmctl.formats.envelope import write_json
+from llmctl.services import Services
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def run(
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="The prompt; piped text comes before it. `-`: stdin alone, `@FILE`: a file."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="A model of the profile, or provider/model.")
+    ] = None,
+    system: Annotated[str | None, typer.Option("-s", "--system", help="System text.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("-O", "--option", help="A model parameter, as key=value; repeatable.")
+    ] = None,
+    stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Show the text as it arrives.")] = True,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Ask anew and replace the stored answer.")
+    ] = False,
+    tag: Annotated[str | None, typer.Option("--tag", help="A label for usage reports and budgets.")] = None,
+) -> int:
+    """Ask a model one thing; the answer goes to stdout."""
+    options = current()
+    opened = services()
+    shown = Shown()
+    ask = Ask(
+        prompt=prompt_text(prompt),
+        system=system,
+        model=model,
+        params=key_values(option or [], "-O"),
+        cache="off" if no_cache else "refresh" if refresh else "use",
+        tag=tag,
+        on_text=shown.add if stream and not options.json else None,
+    )
+    request = compose(opened, ask)
+    try:
+        response = run_core(answer(opened, request))
+    except LlmctlError as error:
+        shown.end()
+        if error.response is not None and shown.texts:
+            warn("the answer above is incomplete")
+        raise
+    report(opened, response, shown, options)
+    return 0
+
+
+async def answer(opened: Services, request: Request) -> Response:
+    from llmctl.pipeline import build
+
+    try:
+        return await build(opened)(request)
+    finally:
+        await opened.close()
+
+
+class Shown:
+    """The text that reached the terminal so far."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+        self.last = "\n"
+
+    def add(self, text: str) -> None:
+        if text:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            self.texts += 1
+            self.last = text[-1]
+
+    def end(self) -> None:
+        if self.last != "\n":
+            sys.stdout.write("\n")
+
+
+def report(opened: Services, response: Response, shown: Shown, options: Globals) -> None:
+    if options.json:
+        write_json(envelope(opened, response))
+        return
+    if not shown.texts:
+        shown.add(response.text)
+    shown.end()
+    if response.finish_reason == "length" and not options.quiet:
+        warn("the answer was cut at max_tokens; raise it with -O max_tokens=…")
+    for warning in response.warnings if not options.quiet else ():
+        warn(warning)
+    if options.verbose:
+        sys.stderr.write(summary(response) + "\n")
+
+
+def summary(response: Response) -> str:
+    """One line for people: model, tokens, cost, time."""
+    usage = response.usage
+    tokens = f"{usage.input_tokens} + {usage.output_tokens} tokens{' (estimated)' if usage.estimated else ''}"
+    origin = (
+        f"from the cache, saved {show_usd(response.saved)}" if response.cached else show_usd(response.cost)
+    )
+    return f"llmctl: {response.model}, {tokens}, {origin}, {response.latency:.2f} s"
+
+
+def envelope(opened: Services, response: Response) -> dict[str, Any]:
+    usage = response.usage
+    return {
+        "text": response.text,
+        "parsed": response.parsed,
+        "reasoning": response.reasoning,
+        "tool_calls": list(response.tool_calls) or None,
+        "model": response.model,
+        "profile": opened.resolved.name,
+        "finish_reason": response.finish_reason,
+        "usage": {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
+            "estimated": usage.estimated,
+        },
+        "cost_usd": to_usd(response.cost),
+        "saved_usd": to_usd(response.saved),
+        "cached": response.cached or False,
+        "attempts": response.attempts,
+        "latency_s": round(response.latency, 6),
+        "ttft_s": response.ttft if response.ttft is None else round(response.ttft, 6),
+        "run_id": opened.run_id,
+        "warnings": list(response.warnings),
+    }

@@ -1,0 +1,174 @@
+"""The library: the command's pipeline for Python programs, sync and async.
+
+    from llmctl import Client
+
+    with Client(profile="dev") as client:
+        answer = client.run("Say hello")
+        print(answer.text, answer.cost)
+
+The async half (`arun`, `astream`) belongs to the caller's event loop. The sync half runs the very
+same core in one event loop of its own, in a thread that lives as long as the client.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llmctl.ask import Ask, compose
+from llmctl.core.errors import LlmctlError
+from llmctl.core.model import OnText, Response, Send
+from llmctl.pipeline import build
+from llmctl.services import Services
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+
+
+class Client:
+    """Asks models under a profile's guards.
+
+    `profile` is a name or path (default as for the command), `home` the folder of state,
+    `environ` the variables that keys are read from (default: the process's).
+    Every failure is an `LlmctlError`; its `exit_code` is the command's.
+    """
+
+    def __init__(
+        self,
+        profile: str | None = None,
+        *,
+        home: str | Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.warnings: list[str] = []
+        self.services = Services(
+            os.environ if environ is None else environ,
+            name=profile,
+            home=Path(home) if home is not None else None,
+            warn=self.warnings.append,
+        )
+        self._send: Send | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def arun(self, prompt: str, **ask: Any) -> Response:
+        """One answer. Keywords are those of `llmctl.ask.Ask`: system, model, params, tag, cache, …"""
+        request = compose(self.services, Ask(prompt, **ask))
+        return await self._pipeline()(request)
+
+    def run(self, prompt: str, **ask: Any) -> Response:
+        """As `arun`, for programs without an event loop."""
+        return self._wait(self.arun(prompt, **ask))
+
+    def astream(self, prompt: str, **ask: Any) -> AsyncStream:
+        """The answer's text as it arrives; `.response` is the whole once it has ended."""
+        return AsyncStream(self, prompt, ask)
+
+    def stream(self, prompt: str, **ask: Any) -> Stream:
+        """As `astream`, for programs without an event loop."""
+        return Stream(self, prompt, ask)
+
+    async def aclose(self) -> None:
+        await self.services.close()
+
+    def close(self) -> None:
+        """Ends connections and the client's event loop."""
+        self._wait(self.aclose())
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _pipeline(self) -> Send:
+        if self._send is None:
+            self._send = build(self.services)
+        return self._send
+
+    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        import asyncio
+
+        return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop()).result()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            import asyncio
+            import threading
+
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, name="llmctl", daemon=True).start()
+        return self._loop
+
+
+class AsyncStream:
+    """An async iterator of text; leaving it early cancels the request."""
+
+    def __init__(self, client: Client, prompt: str, ask: dict[str, Any]) -> None:
+        self._client = client
+        self._prompt = prompt
+        self._ask = ask
+        self._response: Response | None = None
+
+    @property
+    def response(self) -> Response:
+        """The whole answer with usage and cost. RuntimeError while the stream has not ended."""
+        if self._response is None:
+            raise RuntimeError("the stream has not ended yet: read it to its end first")
+        return self._response
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        import asyncio
+
+        texts: asyncio.Queue[str | None] = asyncio.Queue()
+        task = asyncio.create_task(self._run(texts.put_nowait))
+        task.add_done_callback(lambda _: texts.put_nowait(None))
+        try:
+            while (text := await texts.get()) is not None:
+                yield text
+            self._response = await task
+        finally:
+            task.cancel()
+
+    async def _run(self, on_text: OnText) -> Response:
+        return await self._client.arun(self._prompt, on_text=on_text, **self._ask)
+
+
+class Stream:
+    """An iterator of text; leaving it early lets the request end unheard."""
+
+    def __init__(self, client: Client, prompt: str, ask: dict[str, Any]) -> None:
+        self._inner = AsyncStream(client, prompt, ask)
+        self._client = client
+
+    @property
+    def response(self) -> Response:
+        """The whole answer with usage and cost. RuntimeError while the stream has not ended."""
+        return self._inner.response
+
+    def __iter__(self) -> Iterator[str]:
+        texts = self._inner.__aiter__()
+        while True:
+            try:
+                yield self._client._wait(_next(texts))
+            except StopAsyncIteration:
+                return
+
+
+async def _next(texts: AsyncIterator[str]) -> str:
+    return await anext(texts)
+
+
+__all__ = ["Client", "LlmctlError", "Response"]

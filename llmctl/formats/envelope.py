@@ -1,0 +1,16 @@
+"""The JSON that scripts read: one object, `"schema": 1` first."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+SCHEMA = 1
+
+
+def write_json(body: Mapping[str, Any]) -> None:
+    """One line on stdout, in UTF-8."""
+    sys.stdout.write(orjson.dumps({"schema": SCHEMA, **body}, option=orjson.OPT_NON_STR_KEYS).decode() + "\n")

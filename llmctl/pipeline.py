@@ -1,0 +1,45 @@
+"""The story of a call: the stages in order, outermost first.
+
+`redact` before anything sees the text; a hit is recorded and free; what failed is recorded too;
+every attempt is one pass through what stands below `retry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from llmctl.core.model import Send
+from llmctl.services import Services
+from llmctl.stages.cache import cache
+from llmctl.stages.provider import provider
+from llmctl.stages.record import record
+from llmctl.stages.retry import retry
+from llmctl.stages.single_flight import single_flight
+
+Stage = Callable[[Send], Send]
+
+
+def stages(services: Services) -> list[Stage]:
+    """Each stage with what it needs, as a function of the next one."""
+    return [
+        partial(record, ledger=services.ledger, clock=services.clock, random=services.random),
+        partial(cache, store=services.cache, keep=services.keep),
+        partial(single_flight),
+        partial(retry, rule=services.profile.retry, clock=services.clock, random=services.random),
+    ]
+
+
+def build(services: Services) -> Send:
+    """The whole pipeline as one Send."""
+    send = provider(
+        services.provider_of,
+        services.secrets.resolve,
+        services.price,
+        services.judge,
+        services.ledger,
+        services.clock,
+    )
+    for stage in reversed(stages(services)):
+        send = stage(send)
+    return send

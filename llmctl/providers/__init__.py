@@ -1,0 +1,1 @@
+"""How requests reach a model: the wire, the providers' formats, the embedded model."""

@@ -1,0 +1,27 @@
+"""Server-sent events (WHATWG HTML, section 9.2), the little that providers use of them: `data`."""
+
+from __future__ import annotations
+
+
+class Parser:
+    """Bytes in any cutting go in, the data of each whole event comes out."""
+
+    __slots__ = ("_data", "_rest")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._data: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        lines = (self._rest + chunk).split(b"\n")
+        self._rest = lines.pop()
+        found: list[bytes] = []
+        for line in lines:
+            if line.endswith(b"\r"):
+                line = line[:-1]
+            if line.startswith(b"data:"):
+                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif not line and self._data:
+                found.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+                self._data = []
+        return found

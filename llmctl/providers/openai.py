@@ -1,0 +1,231 @@
+"""OpenAI's chat format, which is also our own: the codec is little more than the identity."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from llmctl.core.errors import BadRequest, BrokenAnswer, BrokenStream
+from llmctl.core.model import Request, Response, Target, Usage
+from llmctl.core.ports import HttpCall
+from llmctl.providers import classify
+from llmctl.providers.usage import from_openai
+
+REASONING = re.compile(r"(o[1-9]|gpt-5(?!-chat)|codex)")
+"""OpenAI's own models that take `max_completion_tokens` and no sampling parameters."""
+SAMPLING = (
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+)
+NO_USAGE = Usage(estimated=True)
+
+
+class OpenAICodec:
+    """`POST {base}/chat/completions`, for OpenAI and all that speak its language."""
+
+    def __init__(self, target: Target) -> None:
+        assert target.api_base is not None
+        self.url = target.api_base.rstrip("/") + "/chat/completions"
+        if "?" in target.api_base:
+            base, _, query = target.api_base.partition("?")
+            self.url = f"{base.rstrip('/')}/chat/completions?{query}"
+        self.reasoning = target.provider in ("openai", "azure") and bool(REASONING.match(target.bare_model))
+        self.own = target.provider == "openai"
+
+    def encode(self, request: Request, key: str | None) -> HttpCall:
+        body: dict[str, Any] = {"model": request.target.bare_model, "messages": request.messages}
+        body.update(self._params(request))
+        if request.schema is not None:
+            body["response_format"] = response_format(request.schema)
+        if request.on_text is not None:
+            body["stream"] = True
+            body["stream_options"] = {"include_usage": True}
+        headers = {"Content-Type": "application/json", "User-Agent": "llmctl", **request.target.headers}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        return HttpCall(self.url, headers, orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS))
+
+    def _params(self, request: Request) -> Mapping[str, Any]:
+        if not self.reasoning:
+            return request.params
+        params = dict(request.params)
+        for name in SAMPLING:
+            if name not in params:
+                continue
+            if name not in request.defaults and params[name] not in (None, 1, 1.0):
+                raise BadRequest(
+                    f"{request.target.model} does not take {name} (it reasons before it answers)",
+                    hint=f"leave {name} out: set it to null in the model's params",
+                )
+            del params[name]
+        if "max_tokens" in params:
+            params.setdefault("max_completion_tokens", params.pop("max_tokens"))
+        return params
+
+    def decode(self, request: Request, body: bytes) -> Response:
+        answer = load(body, request.target.model)
+        choices = answer.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise BrokenAnswer(f"{request.target.model}: an answer without choices", billed="unknown")
+        message = choices[0].get("message")
+        if not isinstance(message, dict):
+            raise BrokenAnswer(f"{request.target.model}: a choice without a message", billed="unknown")
+        return Response(
+            text=text_of(message.get("content")),
+            model=answering(request.target, answer.get("model")),
+            finish_reason=choices[0].get("finish_reason") or "unknown",
+            usage=from_openai(answer.get("usage")) or NO_USAGE,
+            reasoning=message.get("reasoning_content") or message.get("reasoning"),
+            tool_calls=tuple(message.get("tool_calls") or ()),
+            body=answer,
+        )
+
+    def stream(self, request: Request) -> OpenAIStream:
+        return OpenAIStream(request)
+
+
+class OpenAIStream:
+    """Puts the chunks of one stream together."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.texts: list[str] = []
+        self.reasoning: list[str] = []
+        self.tools: dict[int, dict[str, Any]] = {}
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.model: str | None = None
+
+    def feed(self, data: bytes) -> str:
+        try:
+            chunk = orjson.loads(data)
+        except ValueError:
+            raise self.broken("a malformed event in the stream") from None
+        if not isinstance(chunk, dict):
+            raise self.broken("an event of the stream is no object")
+        if chunk.get("error"):
+            raise classify.from_error_object(chunk["error"], self.request.target.model)
+        if chunk.get("usage"):
+            self.usage = from_openai(chunk["usage"])
+        self.model = chunk.get("model") or self.model
+        choices = chunk.get("choices")
+        if not choices:
+            return ""
+        return self._choice(choices[0])
+
+    def _choice(self, choice: Mapping[str, Any]) -> str:
+        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        delta = choice.get("delta")
+        if not delta:
+            return ""
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        if thought:
+            self.reasoning.append(thought)
+        for call in delta.get("tool_calls") or ():
+            self._tool(call)
+        text: str = delta.get("content") or ""
+        if text:
+            self.texts.append(text)
+        return text
+
+    def _tool(self, call: Mapping[str, Any]) -> None:
+        whole = self.tools.setdefault(
+            call.get("index", 0), {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+        )
+        whole["id"] = call.get("id") or whole["id"]
+        for name, part in (call.get("function") or {}).items():
+            if isinstance(part, str):
+                whole["function"][name] = whole["function"].get(name, "") + part
+
+    def broken(self, what: str) -> BrokenStream:
+        return BrokenStream(f"{self.request.target.model}: {what}", billed="unknown", response=self.partial())
+
+    def finish(self) -> Response:
+        if self.finish_reason is None:
+            raise self.broken("the stream broke off before its end")
+        return self.partial()
+
+    def partial(self) -> Response:
+        return Response(
+            text="".join(self.texts),
+            model=answering(self.request.target, self.model),
+            finish_reason=self.finish_reason or "broken",
+            usage=self.usage or NO_USAGE,
+            reasoning="".join(self.reasoning) or None,
+            tool_calls=tuple(self.tools[index] for index in sorted(self.tools)),
+        )
+
+
+def load(body: bytes, model: str) -> dict[str, Any]:
+    """The JSON object of an answer. BrokenAnswer for HTML, cut JSON, nothing, null or a list."""
+    try:
+        answer = orjson.loads(body)
+    except ValueError:
+        raise _not_json(body, model) from None
+    if not isinstance(answer, dict):
+        raise BrokenAnswer(
+            f"{model}: the answer is {type(answer).__name__}, no object", hint="look at api_base"
+        )
+    if answer.get("error"):
+        raise classify.from_error_object(answer["error"], model)
+    return answer
+
+
+def _not_json(body: bytes, model: str) -> BrokenAnswer:
+    start = body[:200].lstrip().lower()
+    if not start:
+        return BrokenAnswer(f"{model}: a 200 with an empty body", hint="look at api_base")
+    if start.startswith(b"<"):
+        return BrokenAnswer(f"{model}: a web page instead of an answer", hint="not an API: look at api_base")
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return BrokenAnswer(f"{model}: the answer is not UTF-8")
+    return BrokenAnswer(f"{model}: the answer's JSON is cut or malformed", billed="unknown")
+
+
+def text_of(content: Any) -> str:
+    """Text of a message's content: a string, or the text parts of a list."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+    return ""
+
+
+def answering(target: Target, model: Any) -> str:
+    """The model that answered, with its provider; the asked one where the answer does not say."""
+    if not isinstance(model, str) or not model or model == target.bare_model:
+        return target.model
+    return f"{target.provider}/{model}"
+
+
+def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema in OpenAI's form; `strict` where the schema allows it."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": name, "schema": schema, "strict": is_strict(schema)},
+    }
+
+
+def is_strict(schema: Any) -> bool:
+    """Whether every object names all its properties as required and allows no others."""
+    if isinstance(schema, list):
+        return all(is_strict(item) for item in schema)
+    if not isinstance(schema, Mapping):
+        return True
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping) and (
+        schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(properties)
+    ):
+        return False
+    return all(is_strict(value) for value in schema.values())

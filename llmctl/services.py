@@ -1,0 +1,220 @@
+"""The one place that opens things: clock, chance, environment, cache, ledger, prices, providers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmctl.config import find, resolve
+from llmctl.core.model import Request, Response, Target, Usage
+from llmctl.core.money import Nanos
+from llmctl.core.profile import Profile
+from llmctl.targets import Targets
+
+if TYPE_CHECKING:
+    from llmctl.config.resolve import Resolved
+    from llmctl.core.ports import Provider
+    from llmctl.pricing.book import PriceBook
+    from llmctl.state.cache import AnswerCache
+    from llmctl.usage.ledger import SqliteLedger
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+
+    async def sleep(self, seconds: float) -> None:
+        import asyncio
+
+        await asyncio.sleep(seconds)
+
+
+class SystemRandom:
+    """Chance from the operating system: no seed to share between processes."""
+
+    def random(self) -> float:
+        return int.from_bytes(os.urandom(7)) / (1 << 56)
+
+
+class Secrets:
+    """Keys by reference, resolved once and kept in memory alone."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._known: dict[str, str] = {}
+
+    def resolve(self, reference: str) -> str:
+        if reference not in self._known:
+            from llmctl.config.keys import resolve as read_key
+
+            self._known[reference] = read_key(reference, self._environ)
+        return self._known[reference]
+
+
+class Services:
+    """Everything a pipeline needs, each opened when it is first asked for.
+
+    `name` is a profile's name or path, None for the usual choice; `home` the folder of state.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        name: str | None = None,
+        home: Path | None = None,
+        cwd: Path | None = None,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.environ = environ
+        self.cwd = cwd or Path()
+        self.home = home or Path(environ.get("LLMCTL_HOME") or find.data_folder(environ))
+        self.warn = warn
+        self.clock = SystemClock()
+        self.random = SystemRandom()
+        self.run_id = os.urandom(8).hex()
+        self.secrets = Secrets(environ)
+        self._wanted = name
+        self._providers: dict[tuple[str, str | None], Provider] = {}
+        os.umask(0o077)
+
+    @cached_property
+    def places(self) -> find.Places:
+        return find.places(self.environ, self.cwd)
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        return resolve.resolve(self._profile_name(), self.places)
+
+    @property
+    def profile(self) -> Profile:
+        return self.resolved.profile
+
+    def _profile_name(self) -> str:
+        """-p or LLMCTL_PROFILE, else `profile:` of a settings file, else dev with its key, else local."""
+        if name := self._wanted or self.environ.get("LLMCTL_PROFILE"):
+            return name
+        if chosen := resolve.chosen_name(self.places):
+            return chosen[0]
+        dev = resolve.resolve("dev", self.places).profile
+        keys = Targets(dev, self.environ, lambda bare: None, lambda bare: []).choose(None).target.keys
+        return "dev" if all(self._present(key) for key in keys) else "local"
+
+    def _present(self, reference: str) -> bool:
+        kind, _, name = reference.partition(":")
+        return kind != "env" or bool(self.environ.get(name))
+
+    @cached_property
+    def targets(self) -> Targets:
+        return Targets(
+            self.profile,
+            self.environ,
+            lambda bare: self.prices.provider_of(bare),
+            lambda bare: self.prices.near(bare),
+            str(self.resolved.files[-1]),
+        )
+
+    @cached_property
+    def cache(self) -> AnswerCache | None:
+        """None where the profile turns it off."""
+        rule = self.profile.cache
+        if not rule.enabled:
+            return None
+        return self.open_cache(rule.ttl, rule.max_bytes)
+
+    def open_cache(self, ttl: float | None = None, max_bytes: int = 2**30) -> AnswerCache:
+        from llmctl.state.cache import AnswerCache
+
+        return AnswerCache(self.home / "cache", ttl, max_bytes, self.warn)
+
+    def keep(self, response: Response) -> bool:
+        """Whether an answer is worth a place in the cache (`cache.min_cost`)."""
+        return (response.cost or 0) >= self.profile.cache.min_cost
+
+    @cached_property
+    def ledger(self) -> SqliteLedger:
+        from llmctl.usage.ledger import SqliteLedger
+
+        return SqliteLedger(self.home / "ledger.db", self.clock, lambda: self.prices.snapshot)
+
+    @cached_property
+    def prices(self) -> PriceBook:
+        from llmctl.pricing.book import PriceBook
+
+        return PriceBook(self.home / "prices", self.profile.prices)
+
+    def price(self, answered: str, asked: str, usage: Usage) -> Nanos | None:
+        """By the model that answered, else by the one that was asked."""
+        from llmctl.pricing.cost import cost
+
+        price = self.prices.price(answered) or self.prices.price(asked)
+        return None if price is None else cost(price, usage)
+
+    def judge(self, request: Request, response: Response) -> Response:
+        from llmctl.providers.judge import judged
+
+        return judged(request, response, self.estimate)
+
+    def estimate(self, request: Request, response: Response) -> Usage:
+        """Tokens counted here, where the provider sent no usable usage."""
+        from llmctl.pricing.tokens import count
+
+        model = request.target.model
+        said = response.text + (response.reasoning or "")
+        return Usage(
+            input_tokens=count(request.messages, model).tokens,
+            output_tokens=count(said, model).tokens,
+            estimated=True,
+        )
+
+    @cached_property
+    def _wire(self) -> Any:
+        from urllib.request import getproxies_environment
+
+        from llmctl.providers.wire import Wire
+
+        return Wire(self.profile.max_answer_bytes, getproxies_environment())
+
+    def provider_of(self, target: Target) -> Provider:
+        """The target's provider, made once."""
+        key = (target.model, target.api_base)
+        if key not in self._providers:
+            self._providers[key] = self._make_provider(target)
+        return self._providers[key]
+
+    def _make_provider(self, target: Target) -> Provider:
+        from llmctl.providers.catalog import house
+
+        route = house(target.provider).route
+        if route == "local":
+            from llmctl.providers.embedded import EmbeddedProvider
+
+            return EmbeddedProvider(self._wire, target, self.home, self.profile.local, self.warn)
+        if route == "sdk":
+            from llmctl.providers.litellm import LitellmSdk
+
+            return LitellmSdk(target)
+        from llmctl.providers.http import HttpProvider
+
+        if route == "openai":
+            from llmctl.providers.openai import OpenAICodec
+
+            return HttpProvider(self._wire, OpenAICodec(target))
+        from llmctl.providers.litellm import LitellmCodec
+
+        return HttpProvider(self._wire, LitellmCodec(target))
+
+    async def close(self) -> None:
+        """Ends connections and files; what was paid for is on disk already."""
+        for provider in self._providers.values():
+            await provider.close()
+        for name in ("cache", "ledger"):
+            opened = self.__dict__.get(name)
+            if opened is not None:
+                opened.close()

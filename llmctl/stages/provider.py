@@ -1,0 +1,72 @@
+"""The innermost stage: one request to one provider, its trace in the ledger, its price."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from llmctl.core.errors import Interrupted, LlmctlError
+from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage
+from llmctl.core.money import Nanos
+from llmctl.core.ports import Clock, Ledger, Provider
+
+Price = Callable[[str, str, Usage], Nanos | None]
+"""(model that answered, model that was asked, usage) -> cost, None where no price is known."""
+
+
+def provider(
+    provider_of: Callable[[Target], Provider],
+    secret: Callable[[str], str],
+    price: Price,
+    judge: Callable[[Request, Response], Response],
+    ledger: Ledger,
+    clock: Clock,
+) -> Send:
+    """Sends once. The ledger knows of it before a byte leaves, and of its end."""
+
+    async def send(request: Request) -> Response:
+        key = secret(request.key) if request.key is not None else None
+        via = provider_of(request.target)
+        row = ledger.sent(request)
+        started, at = time.monotonic(), clock.now()
+
+        def attempt(outcome: Response | LlmctlError) -> Attempt:
+            return _attempt(request, outcome, at, time.monotonic() - started, price)
+
+        try:
+            response = judge(request, await via.send(request, key))
+        except LlmctlError as error:
+            error.tried = (attempt(error),)
+            ledger.settled(row, error.tried[0])
+            raise
+        except BaseException:  # cancelled or interrupted: it was sent, so it may be billed
+            ledger.settled(row, attempt(Interrupted(2, billed="unknown")))
+            raise
+        done = attempt(response)
+        ledger.settled(row, done)
+        return replace(response, tried=(done,), cost=done.cost)
+
+    return send
+
+
+def _attempt(
+    request: Request, outcome: Response | LlmctlError, at: float, latency: float, price: Price
+) -> Attempt:
+    answer = outcome if isinstance(outcome, Response) else outcome.response
+    failed = None if isinstance(outcome, Response) else outcome
+    billed = "yes" if failed is None else failed.billed
+    cost: Nanos | None = 0
+    if billed == "yes":
+        cost = price(answer.model, request.target.model, answer.usage) if answer is not None else None
+    elif billed == "unknown":
+        cost = None
+    return Attempt(
+        model=answer.model if answer is not None else request.target.model,
+        started=at,
+        latency=latency,
+        error=failed.type if failed else None,
+        status=failed.status if failed else 200,
+        billed=billed,
+        cost=cost,
+    )

@@ -1,0 +1,135 @@
+"""The one layer that retries: exponential back-off with full jitter, the server's word first.
+
+Waits are uniform in [0, min(cap, base × factor^n)] ("full jitter", M. Brooker, AWS Architecture
+Blog, 2015) unless the server says how long; a wait that cannot end before the call's deadline is
+refused at once, saying when to come back.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from llmctl.core.errors import LlmctlError
+from llmctl.core.loop import loop
+from llmctl.core.model import Attempt, Request, Response, Send
+from llmctl.core.money import Nanos
+from llmctl.core.ports import Clock, Random
+from llmctl.core.profile import RetryRule
+
+if TYPE_CHECKING:
+    pass
+
+
+def retry(next: Send, rule: RetryRule, clock: Clock, random: Random) -> Send:
+    """At most `rule.attempts` requests in the call's total time, none once text has been shown."""
+
+    async def send(request: Request) -> Response:
+        await loop()
+        request = replace(request, deadline=time.monotonic() + request.target.timeouts.total)
+        call = _Call(next, request, rule, random)
+        try:
+            return await call.first()
+        except LlmctlError as error:
+            if not call.worth_retrying(error, 1):
+                raise
+        return await call.again(clock)
+
+    return send
+
+
+class _Call:
+    """One call's attempts: what was shown, what was tried, how long to wait."""
+
+    def __init__(self, next: Send, request: Request, rule: RetryRule, random: Random) -> None:
+        self.next = next
+        self.rule = rule
+        self.random = random
+        self.shown = False
+        self.tried: tuple[Attempt, ...] = ()
+        self.failed: LlmctlError | None = None
+        listener = request.on_text
+        self.request = request if listener is None else replace(request, on_text=self._listen(listener))
+
+    def _listen(self, listener: object) -> object:
+        def on_text(text: str) -> None:
+            self.shown = True
+            listener(text)  # type: ignore[operator]  # an OnText
+
+        return on_text
+
+    async def first(self) -> Response:
+        try:
+            response = await self.next(self.request)
+        except LlmctlError as error:
+            self.tried += error.tried
+            error.tried = self.tried
+            self.failed = error
+            raise
+        if not self.tried:
+            return response
+        tried = self.tried + response.tried
+        return replace(response, tried=tried, cost=total_cost(tried))
+
+    async def again(self, clock: Clock) -> Response:
+        """tenacity's loop, entered with the first attempt already failed."""
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
+        async def attempt() -> Response:
+            if retrying.statistics["attempt_number"] == 1:
+                assert self.failed is not None
+                raise self.failed
+            return await self.first()
+
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(self.rule.attempts),
+            wait=lambda state: self.wait(self.failed, state.attempt_number),
+            retry=retry_if_exception(lambda error: self._again(error, retrying)),
+            sleep=clock.sleep,
+            reraise=True,
+        )
+        return await retrying(attempt)
+
+    def _again(self, error: BaseException, retrying: object) -> bool:
+        number: int = retrying.statistics["attempt_number"]  # type: ignore[attr-defined]  # tenacity's own
+        return isinstance(error, LlmctlError) and self.worth_retrying(error, number)
+
+    def worth_retrying(self, error: LlmctlError, number: int) -> bool:
+        most = min(self.rule.attempts, error.most_attempts or self.rule.attempts)
+        if not error.retryable or self.shown or number >= most:
+            return False
+        assert self.request.deadline is not None
+        left = self.request.deadline - time.monotonic()
+        if error.retry_after is not None and error.retry_after >= left:
+            total = spell(self.request.target.timeouts.total)
+            error.hint = (
+                f"the provider asks to come back in {spell(error.retry_after)}; a call has {total} in all"
+            )
+            return False
+        return left > 0
+
+    def wait(self, error: LlmctlError | None, number: int) -> float:
+        """Seconds before the next attempt; `number` attempts have failed."""
+        jitter = self.random.random() * min(self.rule.cap, self.rule.base * self.rule.factor ** (number - 1))
+        if error is not None and error.retry_after is not None:
+            return error.retry_after + min(jitter, 0.1 * error.retry_after)
+        assert self.request.deadline is not None
+        return max(0.0, min(jitter, self.request.deadline - time.monotonic()))
+
+
+def total_cost(tried: tuple[Attempt, ...]) -> Nanos | None:
+    """What all attempts cost together; unknown as soon as one is."""
+    total = 0
+    for attempt in tried:
+        if attempt.cost is None:
+            return None
+        total += attempt.cost
+    return total
+
+
+def spell(seconds: float) -> str:
+    """`45 s`, `3 min`, `2 h`: for people."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

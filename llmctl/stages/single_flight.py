@@ -1,0 +1,57 @@
+"""Identical requests in flight at once are sent once; the others get the same answer, free."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from llmctl.core.canonical import fingerprint
+from llmctl.core.loop import loop
+from llmctl.core.model import Request, Response, Send
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+
+def single_flight(next: Send) -> Send:
+    """Within one event loop. With `cache` off or refresh nothing is shared: the caller wants its own."""
+    flights: dict[str, Future[Response]] = {}
+
+    async def lead(key: str, request: Request) -> Response:
+        import asyncio
+
+        await loop()
+        flight: Future[Response] = asyncio.get_running_loop().create_future()
+        flights[key] = flight
+        try:
+            response = await next(request)
+        except BaseException as error:  # also when cancelled: whoever waits must wake up
+            flight.set_exception(error) if isinstance(error, Exception) else flight.cancel()
+            flight.exception() if not flight.cancelled() else None  # seen: nobody may be waiting
+            raise
+        else:
+            flight.set_result(response)
+            return response
+        finally:
+            del flights[key]
+
+    async def send(request: Request) -> Response:
+        if request.cache != "use":
+            return await next(request)
+        key = fingerprint(request)
+        flight = flights.get(key)
+        if flight is None:
+            return await lead(key, request)
+        import asyncio
+
+        try:
+            response = await asyncio.shield(flight)
+        except asyncio.CancelledError:
+            if not flight.cancelled():
+                raise  # it is this request that was cancelled
+            return await send(request)  # its leader was: somebody else leads now
+        if request.on_text is not None:
+            request.on_text(response.text)
+        return replace(response, cached="shared", cost=0, saved=response.cost, tried=(), ttft=None)
+
+    return send

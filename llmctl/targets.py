@@ -1,0 +1,109 @@
+"""From a model's name to a Target: where it is asked, with which keys, parameters and time limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llmctl.config.nodes import ProfileError
+from llmctl.config.schema import suggest
+from llmctl.core.errors import ConfigError, UsageError
+from llmctl.core.model import Target, Timeouts
+from llmctl.core.profile import DEFAULT_PARAMS, ModelRule, Profile, ProviderRule, TimeoutRule
+from llmctl.providers.catalog import base_of, house
+
+ProviderOf = Callable[[str], str | None]
+Near = Callable[[str], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A target with its parameters; `defaults` are the names of those nobody asked for."""
+
+    target: Target
+    params: Mapping[str, Any]
+    defaults: frozenset[str]
+
+
+class Targets:
+    """Resolves names against a profile. `provider_of` and `near` ask the price book."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        environ: Mapping[str, str],
+        provider_of: ProviderOf,
+        near: Near,
+        where: str = "",
+    ) -> None:
+        self.profile = profile
+        self.environ = environ
+        self.provider_of = provider_of
+        self.near = near
+        self.where = where
+
+    def choose(self, name: str | None, extra: Mapping[str, Any] | None = None) -> Choice:
+        """`name` None is the profile's first model. `extra` parameters win; null removes one."""
+        rule = self._rule(name)
+        params: dict[str, Any] = {**DEFAULT_PARAMS, **self.profile.params, **rule.params, **(extra or {})}
+        asked = {*self.profile.params, *rule.params, *(extra or {})}
+        params = {key: value for key, value in params.items() if value is not None}
+        target = self._target(name or next(iter(self.profile.models)), rule)
+        return Choice(target, params, frozenset(params) - asked)
+
+    def _rule(self, name: str | None) -> ModelRule:
+        models = self.profile.models
+        if name is None:
+            if not models:
+                hint = "add `models:` to it, or name one with -m provider/model"
+                raise ProfileError(f"{self.where}: the profile names no model", hint=hint)
+            return next(iter(models.values()))
+        return models.get(name) or ModelRule(model=self._full_name(name))
+
+    def _full_name(self, name: str) -> str:
+        if "/" in name:
+            return name
+        provider = self.provider_of(name)
+        if provider is None:
+            known = [*self.profile.models, *self.near(name)]
+            hint = suggest(name, known) if known else "write provider/model"
+            raise UsageError(f"unknown model {name!r}", hint=hint)
+        return f"{provider}/{name}"
+
+    def _target(self, name: str, rule: ModelRule) -> Target:
+        model = self._full_name(rule.model)
+        provider = model.partition("/")[0]
+        lodging = house(provider)
+        shared = self.profile.providers.get(provider) or ProviderRule()
+        declared = rule.api_base or shared.api_base
+        base = declared or base_of(provider, self.environ)
+        if base is None and lodging.route in ("openai",):
+            variable = f"{provider.upper()}_API_BASE"
+            raise ConfigError(
+                f"{model}: no address to ask", hint=f"set api_base in the profile, or {variable}"
+            )
+        return Target(
+            name=name,
+            model=model,
+            provider=provider,
+            api_base=base.rstrip("/") if base else None,
+            keys=rule.keys or shared.keys or self._keys(lodging.keys, bool(declared)),
+            headers={**shared.headers, **rule.headers},
+            timeouts=timeouts(rule.timeout or self.profile.timeout),
+        )
+
+    def _keys(self, names: tuple[str, ...], own_server: bool) -> tuple[str, ...]:
+        """The usual variables that are set; else the first, so that its absence is told by name."""
+        present = tuple(f"env:{name}" for name in names if self.environ.get(name))
+        return present[:1] or (() if own_server or not names else (f"env:{names[0]}",))
+
+
+def timeouts(rule: TimeoutRule) -> Timeouts:
+    """What is not said is as long as the whole."""
+    return Timeouts(
+        connect=min(rule.connect, rule.total),
+        first=min(rule.first or rule.total, rule.total),
+        idle=min(rule.idle or rule.total, rule.total),
+        total=rule.total,
+    )

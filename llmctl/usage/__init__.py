@@ -1,0 +1,1 @@
+"""The ledger of every call, and the reports made from it."""

@@ -1,0 +1,127 @@
+"""The ledger's tables, by version: each migration is applied once, under a lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+from llmctl.core.errors import StorageError
+from llmctl.state.files import private_file, private_folder
+
+WAIT_S = 15.0
+"""How long a locked ledger is waited for."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE calls (
+        id INTEGER PRIMARY KEY,        -- milliseconds << 22 | chance: grows with time
+        at REAL NOT NULL,              -- Unix seconds, when it began
+        run TEXT NOT NULL,
+        profile TEXT NOT NULL,
+        model TEXT NOT NULL,           -- that answered, else that was asked
+        asked TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        tag TEXT,
+        status TEXT NOT NULL,          -- ok, failed
+        error TEXT,
+        finish TEXT,
+        input_tokens INTEGER NOT NULL DEFAULT 0,
+        output_tokens INTEGER NOT NULL DEFAULT 0,
+        cached_tokens INTEGER NOT NULL DEFAULT 0,
+        cache_write_tokens INTEGER NOT NULL DEFAULT 0,
+        reasoning_tokens INTEGER NOT NULL DEFAULT 0,
+        estimated INTEGER NOT NULL DEFAULT 0,
+        cost INTEGER,                  -- nano-dollars; NULL: unknown
+        saved INTEGER,
+        billed TEXT NOT NULL,          -- no, yes, unknown
+        hit TEXT,                      -- exact, semantic, shared
+        attempts INTEGER NOT NULL,
+        latency REAL NOT NULL,         -- seconds
+        ttft REAL,
+        prices TEXT,                   -- the price file's version
+        request_hash TEXT NOT NULL,
+        prompt_chars INTEGER NOT NULL,
+        answer_hash TEXT,
+        answer_chars INTEGER
+    );
+    CREATE INDEX calls_at ON calls (at);
+    CREATE TABLE attempts (
+        id INTEGER PRIMARY KEY,
+        call INTEGER NOT NULL,
+        at REAL NOT NULL,
+        run TEXT NOT NULL,
+        profile TEXT NOT NULL,
+        model TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        tag TEXT,
+        state TEXT NOT NULL,           -- sent, ok, failed
+        error TEXT,
+        http_status INTEGER,
+        billed TEXT NOT NULL,
+        cost INTEGER,
+        latency REAL,
+        pid INTEGER NOT NULL
+    );
+    CREATE INDEX attempts_call ON attempts (call);
+    CREATE INDEX attempts_open ON attempts (state) WHERE state = 'sent';
+    """,
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """The ledger, made or brought up to date. StorageError where it is corrupt, locked or unwritable."""
+    private_folder(path.parent)
+    try:
+        db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+        if version(db) != len(MIGRATIONS):
+            _migrate(db, path)
+        db.execute("PRAGMA synchronous = NORMAL")
+        return db
+    except sqlite3.Error as error:
+        raise fault(path, error) from None
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            private_file(path.with_name(path.name + suffix))
+
+
+def version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    """One process at a time brings the tables up to date; the others wait and find it done."""
+    lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = version(db)
+        if found > len(MIGRATIONS):
+            raise StorageError(
+                f"{path}: written by a newer llmctl (version {found})",
+                hint="update llmctl, or choose another --home",
+            )
+        db.execute("PRAGMA journal_mode = WAL")
+        for number in range(found, len(MIGRATIONS)):
+            db.executescript(
+                f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+    finally:
+        os.close(lock)
+
+
+def fault(path: Path, error: sqlite3.Error) -> StorageError:
+    """What went wrong with the ledger, for people."""
+    said = str(error)
+    if "locked" in said or "busy" in said:
+        return StorageError(
+            f"{path}: locked by another process for {WAIT_S:g} s", hint="try again when it has ended"
+        )
+    if "not a database" in said or "malformed" in said or "no such table" in said:
+        return StorageError(
+            f"{path}: the ledger is damaged ({said})",
+            hint="keep the file, move it away and restore a copy, or start a new one with another --home",
+        )
+    if "full" in said:
+        return StorageError(f"{path}: the disk is full", hint="make room, then run the same command again")
+    return StorageError(f"{path}: {said}", hint="check the folder's permissions and free space")
