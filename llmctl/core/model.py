@@ -71,7 +71,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. Cached and cache-write tokens are part of the input, reasoning tokens of the output."""
+    """Tokens. Every kind is part of the input or of the output, never besides it.
+
+    Of the input: `cached_tokens` (of which `cached_audio_tokens`), `cache_write_tokens` (of which
+    `cache_write_1h_tokens` are kept for an hour), and the uncached `audio_input_tokens` and
+    `image_input_tokens`. Of the output: `reasoning_tokens`, `audio_output_tokens`, `image_output_tokens`.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -79,6 +84,12 @@ class Usage:
     reasoning_tokens: int = 0
     cache_write_tokens: int = 0
     estimated: bool = False
+    cache_write_1h_tokens: int = 0
+    audio_input_tokens: int = 0
+    cached_audio_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

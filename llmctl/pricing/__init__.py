@@ -1,0 +1,1 @@
+"""What calls cost: the price book, exact costs, token counts and the choice of a model."""

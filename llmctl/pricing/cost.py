@@ -1,0 +1,183 @@
+"""Exact costs. A price is a table of nano-dollars per token; a cost is one sum, rounded once.
+
+Providers bill a request whole at the rates of the longest threshold that its input passes (they do
+not slice it), and at the rates of the service tier that it was served at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
+
+from llmctl.core.model import Usage
+from llmctl.core.money import Nanos
+
+EXACT = Context(prec=60)
+"""A price has at most 17 digits and a count 9, so nothing is ever rounded within a sum."""
+
+ZERO = Decimal(0)
+STANDARD = frozenset({"standard", "default", "auto", "standard_only"})
+ALIASES = {"batch": "batches", "fast": "priority"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Nano-dollars per token of each kind. None: no price of its own, see the properties' fallback.
+
+    `cached` and the writes fall back to `input`, `write_1h` to `write` first, `reasoning` to `output`,
+    audio and image to the text of their direction, `cached_audio` to `cached`.
+    """
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal | None = None
+    write: Decimal | None = None
+    write_1h: Decimal | None = None
+    reasoning: Decimal | None = None
+    audio_in: Decimal | None = None
+    cached_audio: Decimal | None = None
+    audio_out: Decimal | None = None
+    image_in: Decimal | None = None
+    image_out: Decimal | None = None
+
+    def of(self, kind: str) -> Decimal:
+        """The price of a kind after its fallbacks."""
+        own: Decimal | None = getattr(self, kind)
+        return self.of(FALLBACK[kind]) if own is None else own
+
+
+FALLBACK = {
+    "cached": "input",
+    "write": "input",
+    "write_1h": "write",
+    "reasoning": "output",
+    "audio_in": "input",
+    "cached_audio": "cached",
+    "audio_out": "output",
+    "image_in": "input",
+    "image_out": "output",
+}
+INPUT_KINDS = ("input", "write", "write_1h", "cached")
+INPUT_MEDIA = ("audio_in", "cached_audio", "image_in")
+OUTPUT_KINDS = ("output", "reasoning")
+OUTPUT_MEDIA = ("audio_out", "image_out")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The rates of requests with more than `over` input tokens."""
+
+    over: int
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs.
+
+    `steps` ascend and start at 0; `services` holds the same for the service tiers that have prices
+    of their own (`batches`, `flex`, `priority`, …); `request` and `request_most` are nano-dollars
+    that each request costs besides its tokens: usual and at most.
+    """
+
+    steps: tuple[Step, ...]
+    services: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
+    request: Decimal = ZERO
+    request_most: Decimal = ZERO
+
+    @property
+    def base(self) -> Rates:
+        """The standard rates of a short request, which is what price lists show."""
+        return self.steps[0].rates
+
+    @property
+    def free(self) -> bool:
+        """Whether no token costs anything, as with a model on one's own machine."""
+        return not self.request and all(
+            not step.rates.of(kind) for step in self.steps for kind in ("input", "output")
+        )
+
+    def ladder(self, service: str | None) -> tuple[Step, ...]:
+        """The steps of a service tier; the standard ones where it has no prices of its own."""
+        if service is None or service in STANDARD:
+            return self.steps
+        return self.services.get(ALIASES.get(service, service), self.steps)
+
+
+FREE = Price((Step(0, Rates(ZERO, ZERO)),))
+
+
+def cost(price: Price, usage: Usage, *, batch: bool = False, service: str | None = None) -> Nanos:
+    """What the usage costs, exact, rounded half to even once.
+
+    `service` is the service tier that the answer names; `batch` stands for the provider's batch API.
+    """
+    rates = price.steps[0].rates
+    for step in price.ladder("batches" if batch else service):
+        if usage.input_tokens > step.over or step.over == 0:
+            rates = step.rates
+    total = price.request
+    for kind, tokens in _split(usage):
+        if tokens:
+            total = EXACT.add(total, EXACT.multiply(rates.of(kind), Decimal(tokens)))
+    return int(total.to_integral_value(ROUND_HALF_EVEN, EXACT))
+
+
+def _split(usage: Usage) -> Iterator[tuple[str, int]]:
+    """The tokens by kind, each token once: kinds that overlap give way in the order below."""
+    left = usage.input_tokens
+    cached_audio = min(usage.cached_audio_tokens, usage.cached_tokens)
+    hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
+    for kind, tokens in (
+        ("cached_audio", cached_audio),
+        ("cached", usage.cached_tokens - cached_audio),
+        ("write_1h", hour),
+        ("write", usage.cache_write_tokens - hour),
+        ("audio_in", usage.audio_input_tokens),
+        ("image_in", usage.image_input_tokens),
+    ):
+        took = min(tokens, left)
+        left -= took
+        yield kind, took
+    yield "input", left
+    left = usage.output_tokens
+    for kind, tokens in (
+        ("audio_out", usage.audio_output_tokens),
+        ("image_out", usage.image_output_tokens),
+        ("reasoning", usage.reasoning_tokens),
+    ):
+        took = min(tokens, left)
+        left -= took
+        yield kind, took
+    yield "output", left
+
+
+def most(
+    price: Price,
+    input_tokens: int,
+    max_output_tokens: int,
+    *,
+    media: bool = False,
+    service: str | None = None,
+) -> Nanos:
+    """The most that a request can cost: what to reserve before it is sent, rounded up.
+
+    `input_tokens` is an upper bound, so every threshold below it may or may not be passed: each
+    token is taken at the dearest rate of any of them, written to the cache or not. `media` says
+    that audio or images go in or may come out.
+    """
+    ladder = price.ladder(service)
+    rates = [step.rates for step in ladder if step.over < input_tokens or step.over == 0]
+    inputs = INPUT_KINDS + (INPUT_MEDIA if media else ())
+    outputs = OUTPUT_KINDS + (OUTPUT_MEDIA if media else ())
+    dearest_in = max(rate.of(kind) for rate in rates for kind in inputs)
+    dearest_out = max(rate.of(kind) for rate in rates for kind in outputs)
+    total = EXACT.add(
+        max(price.request, price.request_most),
+        EXACT.add(
+            EXACT.multiply(dearest_in, Decimal(input_tokens)),
+            EXACT.multiply(dearest_out, Decimal(max_output_tokens)),
+        ),
+    )
+    return int(total.to_integral_value(ROUND_CEILING, EXACT))
