@@ -55,7 +55,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="llmctl",
     cls=Commands,
-    help="LLM work from the shell: never pays twice, never over budget, never loses a paid answer, never leaks a secret.",
+    help="LLM work from the shell: never pays twice, never goes over budget, never leaks a secret.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -71,6 +71,7 @@ def root() -> None:
 
 def group() -> Any:
     """The whole command, ready to be called."""
+    options.reset()
     command = command_of(app)
     options.add_globals(command, environment=True)
     return command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -35,34 +36,30 @@ DECLARATIONS: dict[str, tuple[list[str], str, bool]] = {
 }
 
 
+_CURRENT = Globals()
+
+
 def current() -> Globals:
     """The global options of the command that is running."""
-    from typer._click import get_current_context
-
-    return of(get_current_context())
+    return _CURRENT
 
 
-def of(context: Any) -> Globals:
-    root = context.find_root()
-    if not isinstance(root.obj, Globals):
-        root.obj = Globals()
-    found: Globals = root.obj
-    return found
+def reset() -> None:
+    """Forgets the last command line; one process may run several, one after the other."""
+    _CURRENT.__init__()  # type: ignore[misc]  # back to the defaults, for whoever holds it
 
 
 def _remember(context: Any, parameter: Any, value: Any) -> None:
     source = context.get_parameter_source(parameter.name)
     if source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT"):
-        setattr(of(context), parameter.name, value)
+        setattr(_CURRENT, parameter.name, value)
 
 
 def _show_version(context: Any, parameter: Any, value: bool) -> None:
     if value:
-        from typer._click import echo
-
         from llmctl import __version__
 
-        echo(f"llmctl {__version__}")
+        sys.stdout.write(f"llmctl {__version__}\n")
         context.exit()
 
 

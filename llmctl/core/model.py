@@ -26,7 +26,7 @@ class Timeouts:
     total: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Target:
     """Which model to ask, where and with which keys. `keys` are references, never keys."""
 
@@ -44,7 +44,7 @@ class Target:
         return self.model.partition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """One question. `params` are the model parameters in OpenAI's names, as they will be sent."""
 
@@ -92,7 +92,7 @@ class Usage:
     image_output_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Attempt:
     """One request that went out: for the ledger, and for what may have been billed."""
 
@@ -105,7 +105,7 @@ class Attempt:
     cost: Nanos | None = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Response:
     """An answer. `cost` None means the price is unknown; `ttft` seconds to the first token."""
 

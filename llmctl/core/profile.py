@@ -1,7 +1,8 @@
 """What a profile may say: one frozen class a section, every key with its default and its bounds.
 
 The classes are the schema too: each field says in its metadata how its value is read
-(`llmctl.config.schema` interprets it), so a key is declared once.
+(`llmctl.config.schema` interprets it), so a key is declared once. They are made without `__eq__`,
+`__repr__` and slots, whose making would take longer than reading a profile.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ Kind = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Rule:
     """How one key is read: its kind, bounds, and whether `null` is a value of its own."""
 
@@ -88,7 +89,7 @@ def rows(of: type, short: str | None = None) -> Any:
     return _field((), Rule("rows", of=of, short=short))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TimeoutRule:
     """Seconds. A bare number is `total`; what is not said of the others is as long as that."""
 
@@ -98,7 +99,7 @@ class TimeoutRule:
     total: float = number(30.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ModelRule:
     """One model of the profile, or what a provider's models share."""
 
@@ -112,7 +113,7 @@ class ModelRule:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProviderRule:
     """What all models of a provider share where they do not say otherwise."""
 
@@ -121,7 +122,7 @@ class ProviderRule:
     headers: Mapping[str, str] = values()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RetryRule:
     """`attempts` in all; waits are uniform in [0, min(cap, base × factor^n)] seconds."""
 
@@ -131,13 +132,13 @@ class RetryRule:
     cap: float = number(60.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class BreakerRule:
     failures: int = whole(5, 1)
     cooldown: float = duration(60.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LimitRule:
     """In flight at once, requests and tokens per minute; null: no limit but the provider's own."""
 
@@ -146,14 +147,14 @@ class LimitRule:
     tpm: float | None = number(None, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SemanticRule:
     enabled: bool = flag(False)
     threshold: float = number(0.95, 0.5, 1)
     mode: str = choice("serve", "serve", "shadow")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CacheRule:
     enabled: bool = flag(True)
     ttl: float | None = duration(3600.0)
@@ -162,7 +163,7 @@ class CacheRule:
     semantic: SemanticRule = section(SemanticRule)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class BudgetRule:
     """At most `limit` USD per period, of all calls or of those that `profile`, `model`, … name."""
 
@@ -177,7 +178,7 @@ class BudgetRule:
     tag: str | None = text(None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PriceRule:
     """USD per million tokens. 0 is a price; absent is unknown."""
 
@@ -188,7 +189,7 @@ class PriceRule:
     reasoning: float | None = number(None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PrivacyRule:
     redact: tuple[str, ...] = texts(choices=("card", "email", "ssn", "phone", "iban", "ip", "secret"))
     mode: str = choice("reversible", "reversible", "mask")
@@ -202,7 +203,7 @@ class PrivacyRule:
     log_texts: bool = flag(False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AlertRule:
     metric: str = text("", required=True)
     over: float | None = number(None)
@@ -213,7 +214,7 @@ class AlertRule:
     repeat: float | None = duration(None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LocalRule:
     """The embedded model's server: seconds it stays without work, requests it takes at once."""
 
@@ -221,7 +222,7 @@ class LocalRule:
     threads: int | None = whole(None, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Profile:
     """A resolved profile; absent keys hold the built-in defaults."""
 

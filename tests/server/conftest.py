@@ -1,0 +1,3 @@
+"""The server's own tests use its own fixtures."""
+
+from .fixtures import *  # noqa: F403
