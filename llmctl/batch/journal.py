@@ -15,9 +15,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import orjson
+from typing import NamedTuple
 
 from llmctl.core.errors import StorageError
 
@@ -40,9 +38,10 @@ class Record(NamedTuple):
 class Journal:
     """The journal of one output, locked against a second run. Appends are written at once."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._fd = _open(path)
+    def __init__(self, path: Path | None) -> None:
+        """`path` None: a private file without a name, for a batch that goes to stdout."""
+        self.path = path or Path("the batch's temporary file")
+        self._fd = _open(path) if path else _nameless()
         self.end = 0
         self.damaged = 0
         self._synced = 0
@@ -135,6 +134,13 @@ def _open(path: Path) -> int:
     return fd
 
 
+def _nameless() -> int:
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
 def parse(line: bytes, offset: int) -> Record | None:
     """The record of a whole line, None where it is cut or its checksum is wrong."""
     if not line.endswith(b"\n"):
@@ -146,7 +152,3 @@ def parse(line: bytes, offset: int) -> Record | None:
         return Record(kind.decode(), int(row), key.decode(), payload, offset)
     except ValueError:
         return None
-
-
-def pack(fields: dict[str, Any]) -> bytes:
-    return orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS)
