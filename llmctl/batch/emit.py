@@ -6,6 +6,7 @@ import sys
 from typing import IO
 
 from llmctl.batch.finish import Finisher
+from llmctl.batch.outputs import shared
 from llmctl.batch.rows import Row
 
 
@@ -23,7 +24,7 @@ class Emitter:
         if self.done_order:
             record = self.finisher.store.of_row(row.number)
             assert record is not None
-            self._write(self.finisher.payload(row.raw, record))
+            self._write(record.payload if record.row == row.number else shared(record.payload, row))
         else:
             self._advance(final=False)
 
