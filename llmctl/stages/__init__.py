@@ -1,0 +1,1 @@
+"""One stage a file: a Send that wraps a Send. `pipeline.py` lists them in their order."""
