@@ -188,16 +188,19 @@ class PriceRule:
     reasoning: float | None = number(None)
 
 
+PRIVACY_KINDS = ("card", "email", "ssn", "phone", "iban", "ip", "secret")
+
+
 @dataclass(frozen=True, slots=True)
 class PrivacyRule:
     """What is kept from leaving, and what an answer may not say.
 
     `names` and `words` (label: list of words) are found as whole words, `patterns` (label: regular
     expression) as they are written; labels name the placeholders. `answers` judges what comes back
-    for secrets, `forbidden` words and `forbidden_patterns`.
+    for `answer_kinds`, `forbidden` words and `forbidden_patterns`.
     """
 
-    redact: tuple[str, ...] = texts(choices=("card", "email", "ssn", "phone", "iban", "ip", "secret"))
+    redact: tuple[str, ...] = texts(choices=PRIVACY_KINDS)
     mode: str = choice("reversible", "reversible", "mask")
     names: tuple[str, ...] = texts()
     words: Mapping[str, Any] = values()
@@ -209,6 +212,7 @@ class PrivacyRule:
     """Characters of one text; null: 10,000 where the profile redacts, else no limit; 0: no limit."""
     over_max: str = choice("cut", "cut", "refuse")
     answers: str = choice("off", "off", "warn", "mask", "block")
+    answer_kinds: tuple[str, ...] = texts("secret", choices=PRIVACY_KINDS)
     log_texts: bool = flag(False)
 
     @property

@@ -16,7 +16,7 @@ _DOMAIN_LATIN = re.compile(
 _DOMAIN_ANY = re.compile(r"(?:[^\W_](?:[^\W_]|-(?=[\w-])){0,62}\.){1,8}[^\W\d_]{2,24}")
 _SIGNS = ("@", "＠", "%40")
 _FILES = frozenset(
-    "png jpg jpeg gif svg webp ico bmp pdf css scss js mjs ts tsx jsx py json yaml yml toml html".split()
+    ("png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "bmp", "pdf", "css", "js", "ts", "py", "json")
 )
 
 
@@ -58,8 +58,7 @@ def _no_email(text: str, start: int, at: int, end: int) -> bool:
 _V4 = re.compile(r"[0-9](?<![0-9A-Za-z_.\-][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_]|[.\-][0-9])")
 _VERSIONED = re.compile(
     r"(?:versi\w*|ver|build|release|firmware|driver|revision|rev|section|chapter|kapitel|abschnitt|§|версия|版本|バージョン|버전"
-    r"|الإصدار|संस्करण|sürüm|wersja|update|patch|v)[\s.:=]*$",
-    re.IGNORECASE,
+    r"|الإصدار|संस्करण|sürüm|wersja|update|patch|v)[\s.:=]*\Z"
 )
 _V6 = re.compile(
     r"[0-9A-Fa-f:](?<![0-9A-Za-z_:.][0-9A-Fa-f:])[0-9A-Fa-f:]{3,38}(?::[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z_:])"
@@ -70,7 +69,7 @@ def ips(text: str) -> Iterator[Span]:
     """IPv4 and IPv6 addresses. Not loopback, `0.0.0.0`, netmasks and version numbers of four parts."""
     if text.count(".") >= 3:
         for match in _V4.finditer(text):
-            before = text[max(0, match.start() - 16) : match.start()]
+            before = text[max(0, match.start() - 16) : match.start()].lower()
             if _is_ip(match[0]) and not _VERSIONED.search(before):
                 yield Span("ip", match.start(), match.end(), match[0])
     if text.count(":") >= 2:

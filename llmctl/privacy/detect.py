@@ -78,5 +78,3 @@ class _Key:
 @lru_cache(32)
 def _kept(key: _Key) -> Detector:
     return Detector(key.rule)
-
-

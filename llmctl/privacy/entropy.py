@@ -13,7 +13,9 @@ _CODE = re.compile(r"[$%{\[(<*&]|.*[({\[]|(?:os|process|config|self|settings|env
 _PLAIN = re.compile(
     r"(?:[a-z]+|[A-Z]?[a-z]+|[A-Z]+|\d+|[a-z]{1,5}\d{1,4}[a-z]{0,2}|v?\d+(?:\.\d+)*[a-z]{0,2})\Z"
 )
-_ADDRESS = re.compile(r"\w[\w.+-]*@\w[\w-]*\.\w|https?:|file:|env:|cmd:|keyring:|/|~/|\./|[A-Za-z]:\\|<|www\.")
+_ADDRESS = re.compile(
+    r"\w[\w.+-]*@\w[\w-]*\.\w|https?:|file:|env:|cmd:|keyring:|/|~/|\./|[A-Za-z]:\\|<|www\."
+)
 _DATED = re.compile(r"\d{1,4}([-./:])\d{1,2}\1\d{1,4}")
 
 

@@ -67,7 +67,7 @@ def cards(text: str) -> Iterator[Span]:
 def _card_at(text: str, groups: list[tuple[int, int]], at: int) -> int:
     """The last group of the card that starts with group `at`, -1 where none does."""
     start = groups[at][0]
-    if start and _joined(text[start - 1]) or text[max(0, start - 2) : start] in _DECIMAL:
+    if (start and _joined(text[start - 1])) or text[max(0, start - 2) : start] in _DECIMAL:
         return -1
     shape: tuple[int, ...] = ()
     gap = ""
@@ -125,13 +125,18 @@ _SSN = re.compile(
     r"(?![0-9A-Za-z_]|[\-./][0-9])"
 )
 _SSN_WORD = re.compile(r"\bssn\b|\bsocial[ _-]security\b|\bsoc\.? sec\b", re.IGNORECASE)
-_SSN_LOOSE = re.compile(r"[0-9]{9}(?<![0-9A-Za-z_]{10})(?![0-9A-Za-z_])|[0-9]{3}\.[0-9]{2}\.[0-9]{4}(?![0-9])")
+_SSN_LOOSE = re.compile(
+    r"[0-9]{9}(?<![0-9A-Za-z_]{10})(?![0-9A-Za-z_])|[0-9]{3}\.[0-9]{2}\.[0-9]{4}(?![0-9])"
+)
 
 
 def ssns(text: str) -> Iterator[Span]:
     """US social security numbers: in groups of 3-2-4, or together within 40 characters of their name."""
     for match in _SSN.finditer(text):
         yield from _ssn(match)
+    lower = text.lower()
+    if "ssn" not in lower and "soc" not in lower:
+        return
     for word in _SSN_WORD.finditer(text):
         match_after = _SSN_LOOSE.search(text, word.end(), min(len(text), word.end() + 50))
         if match_after and not text[match_after.end() : match_after.end() + 1].isdigit():
@@ -147,12 +152,7 @@ def _ssn(match: re.Match[str]) -> Iterator[Span]:
 
 
 def _never_assigned(digits: str) -> bool:
-    return (
-        digits[:3] in ("000", "666")
-        or digits[0] == "9"
-        or digits[3:5] == "00"
-        or digits[5:] == "0000"
-    )
+    return digits[:3] in ("000", "666") or digits[0] == "9" or digits[3:5] == "00" or digits[5:] == "0000"
 
 
 _IBAN = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?=[ \-\u00a0\u202f]?[0-9A-Za-z])")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from llmctl.privacy.numbers import DIGITS, GAPS, plain_digits
 from llmctl.privacy.span import Span
@@ -20,9 +21,10 @@ _CALLED = re.compile(
     r"|телефон|\bтел\b|звон|моб|电话|電話|手机|手機|致电|拨打|联系方式|携帯|전화|휴대|연락처|هاتف|جوال|موبايل|اتصل|फ़?ोन|फोन|मोबाइल|कॉल"
 )
 _COUNTED = re.compile(
-    r"order|invoice|ticket|tracking|serial|account|\bacct|\bref\b|reference|\bcase|\bisbn|\bissn|\bean\b|\bsku|\bid\b"
-    r"|version|build|\bart(?:icle|ikel)|\bpart\b|customer n|policy|vin\b|imei|\biban|\bno\.|nr\.|nummer|number|n°|nº|№|#"
-    r"|konto|bestell|rechnung|kunden|commande|factur|facture|dossier|pedido|fattura|ordine|bestelling|заказ|счет|счёт|номер"
+    r"order|invoice|ticket|tracking|serial|account|\bacct|\bref\b|reference|\bcase|\bisbn|\bissn|\bean\b|\bsku"
+    r"|\bid\b|version|build|\bart(?:icle|ikel)|\bpart\b|customer n|policy|vin\b|imei|\biban|\bno\.|nr\."
+    r"|nummer|number|n°|nº|№|#|konto|bestell|rechnung|kunden|commande|factur|facture|dossier|pedido|fattura"
+    r"|ordine|bestelling|заказ|счет|счёт|номер"
     r"|订单|訂單|编号|單號|单号|注文|番号|주문|번호|طلب|رقم|ऑर्डर|संख्या|timestamp|unix|epoch"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
@@ -78,14 +80,14 @@ def _glued(char: str) -> bool:
 
 
 def _closed(text: str, groups: list[tuple[int, int]], at: int, last: int, plus: bool) -> bool:
-    """Whether the number ends here: no letter or decimals behind it, and no group of a longer list around it."""
+    """Whether the number ends here: nothing glued to it, and no longer list of groups around it."""
     end = groups[last][1]
     after = text[end : end + 2]
     if after and (_glued(after[0]) or after[0] in "_@%" or (after[0] in "-/.,:" and after[1:].isalnum())):
         return False
     if plus:
         return True
-    inner = {text[groups[n][1] : groups[n + 1][0]] for n in range(at, last)}
+    inner = _gaps(text, groups[at : last + 1])
     if at and text[groups[at - 1][1] : groups[at][0]] in inner:
         return False
     return last + 1 >= len(groups) or text[end : groups[last + 1][0]] not in inner
@@ -98,13 +100,13 @@ def _holds(text: str, start: int, groups: list[tuple[int, int]], plus: bool, reg
         return _valid(value, region)
     if value.startswith("00") and _valid("+" + plain_digits(value)[2:], region):
         return True
+    if not _possible(text, groups, value) or not _valid(value, region):
+        return False
     before = text[max(0, start - 32) : start].lower()
-    called = _last(_CALLED, before)
-    if called <= _last(_COUNTED, before) and _last(_COUNTED, before) >= 0:
+    called, counted = _last(_CALLED, before), _last(_COUNTED, before)
+    if called <= counted and counted >= 0:
         return False
-    if not _possible(text, groups, value, called >= 0):
-        return False
-    if not _valid(value, region):
+    if called < 0 and _like_a_sum(text, groups):
         return False
     if len(groups) > 1:
         return _usual_apart(groups, region)
@@ -119,22 +121,29 @@ def _last(words: re.Pattern[str], before: str) -> int:
     return end
 
 
-def _possible(text: str, groups: list[tuple[int, int]], value: str, called: bool) -> bool:
-    """Whether groups and separators are those of a telephone number, not of a date, sum or version."""
+def _possible(text: str, groups: list[tuple[int, int]], value: str) -> bool:
+    """Whether groups and separators can be those of a telephone number, not of a date or version."""
     sizes = [end - start for start, end in groups]
     parts = [text[start:end] for start, end in groups]
-    gaps = {text[groups[n][1] : groups[n + 1][0]] for n in range(len(groups) - 1)}
     if 1 in sizes[1:] or (sizes[0] == 1 and parts[0] not in "01789" and "(" not in value):
         return False
-    if len(groups) == 2 and gaps == {"."}:
-        return False
-    if len(gaps) == 1 and len(groups) > 2 and gaps <= {".", " "} and not called:
-        thousands = all(size == 3 for size in sizes[1:]) and sizes[0] <= 3
-        if thousands and (gaps == {"."} or len(groups) > 3):
-            return False
-    if gaps == {"."} and len(groups) == 4 and all(size <= 3 for size in sizes):
+    gaps = _gaps(text, groups)
+    if gaps == {"."} and (len(groups) == 2 or (len(groups) == 4 and max(sizes) <= 3)):
         return False
     return not _dated(parts, sizes)
+
+
+def _gaps(text: str, groups: list[tuple[int, int]]) -> set[str]:
+    return {text[left[1] : right[0]] for left, right in pairwise(groups)}
+
+
+def _like_a_sum(text: str, groups: list[tuple[int, int]]) -> bool:
+    """Thousands in groups of three: 1.234.567, 1 234 567 890."""
+    gaps = _gaps(text, groups)
+    sizes = [end - start for start, end in groups]
+    if len(groups) < 3 or sizes[0] > 3 or any(size != 3 for size in sizes[1:]):
+        return False
+    return gaps == {"."} or (gaps == {" "} and len(groups) > 3)
 
 
 def _dated(parts: list[str], sizes: list[int]) -> bool:

@@ -119,21 +119,53 @@ def _in_addresses(text: str) -> Iterator[Span]:
                 yield Span("secret", match.start(1), match.end(1), value)
 
 
-_STEMS = tuple(
-    "pass pwd kennwort zugangs geheim mdp clé contrase clave senha chave parola wachtwoord hasło haslo sifre şifre"
-    " lösenord secret token key credential bearer authorization пароль ключ токен секрет 密码 密碼 口令 密钥 令牌"
-    " パスワード 暗証 秘密 トークン 비밀번호 암호 토큰 المرور السر पासवर्ड jeton".split()
+_STEMS = (
+    *("pass", "pwd", "secret", "token", "key", "credential", "bearer", "authorization"),
+    *(
+        "kennwort",
+        "zugangs",
+        "geheim",
+        "mdp",
+        "clé",
+        "jeton",
+        "contrase",
+        "clave",
+        "senha",
+        "chave",
+        "parola",
+    ),
+    *("wachtwoord", "hasło", "haslo", "sifre", "şifre", "lösenord", "пароль", "ключ", "токен", "секрет"),
+    *(
+        "密码",
+        "密碼",
+        "口令",
+        "密钥",
+        "令牌",
+        "パスワード",
+        "暗証",
+        "秘密",
+        "トークン",
+        "비밀번호",
+        "암호",
+        "토큰",
+    ),
+    *("المرور", "السر", "पासवर्ड"),
 )
+"""Plain beginnings of the names below: a text without any of them needs no closer look."""
+
 _ASCII_STEMS = tuple(stem for stem in _STEMS if stem.isascii())
 _NAME = (
     r"pass(?:words?|wd|phrase|code|wort)?|pwd|kennwort|zugangs(?:schlüssel|code|daten)|geheim(?:nis|schlüssel)|mdp"
-    r"|clé(?:s)?(?: (?:api|d['’]api|secrète|privée))?|contrase(?:ña|na)|clave|senha|chave|parola(?: d['’]ordine)?"
-    r"|wachtwoord|has[łl]o|[sş]ifre(?:si|m|niz)?|lösenord(?:et)?|secret|token|credentials?|bearer|authorization|jeton"
+    r"|clé(?:s)?(?: (?:api|d['’]api|secrète|privée))?|contrase(?:ña|na)|clave|senha|chave"
+    r"|parola(?: d['’]ordine)?|wachtwoord|has[łl]o|[sş]ifre(?:si|m|niz)?|lösenord(?:et)?|secret|token"
+    r"|credentials?|bearer|authorization|jeton"
     r"|пароль|ключ|токен|секрет|密[码碼]|口令|密钥|令牌|パスワード|暗証番号|秘密鍵|トークン|비밀번호|암호|토큰"
     r"|المرور|السر|पासवर्ड"
 )
 _STOPS = ".,;:)]}…।"
-_KEY = r"(?<=api[ _-])key|(?<=api)key|(?<=access[ _-])key|(?<=account)key|(?<=auth[ _-])key|(?<=private[ _-])key"
+_KEY = (
+    r"(?<=api[ _-])key|(?<=api)key|(?<=access[ _-])key|(?<=account)key|(?<=auth[ _-])key|(?<=private[ _-])key"
+)
 _FIRM = re.compile(
     r"pass|pwd|kennwort|contrase|senha|wachtwoord|has[łl]o|[sş]ifre|lösenord|mdp|parola|пароль|密[码碼]"
     r"|パスワード|비밀번호|المرور|السر|पासवर्ड"
@@ -191,5 +223,3 @@ def _value_beside(text: str, lower: str, name: re.Match[str]) -> Iterator[Span]:
             if is_random(found):
                 yield Span("secret", start, start + len(found), found)
                 return
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from llmctl.core.errors import ConfigError
@@ -72,7 +73,8 @@ def _enter(
 
 
 def _find_phrases(text: str, phrases: dict[str, list[tuple[tuple[str, ...], str]]]) -> Iterator[Span]:
-    if phrases.keys().isdisjoint([folded(word) for word in _WORD.findall(text)]):
+    words_of = _WORD.findall(text.lower() if text.isascii() else text)
+    if phrases.keys().isdisjoint(words_of if text.isascii() else map(folded, words_of)):
         return
     words = [(folded(match[0]), match.start(), match.end()) for match in _WORD.finditer(text)]
     for at, (word, start, _) in enumerate(words):
@@ -87,7 +89,7 @@ def _same(text: str, words: Sequence[tuple[str, int, int]], phrase: tuple[str, .
     """Whether the words are the phrase's, with at most two signs or spaces between neighbours."""
     if tuple(word for word, _, _ in words) != phrase:
         return False
-    return all(right[1] - left[2] <= 2 for left, right in zip(words, words[1:], strict=False))
+    return all(right[1] - left[2] <= 2 for left, right in pairwise(words))
 
 
 def _find_inside(text: str, entry: str, label: str) -> Iterator[Span]:
