@@ -1,6 +1,7 @@
 """The stage that judges answers."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,13 @@ from llmctl.stages.check import check
 
 SECRET = "sk-" + "a1B2c3D4" * 4
 REQUEST = Request(Target("main", "openai/test", "openai"), ({"role": "user", "content": "hi"},))
+
+
+def run(answer: Awaitable[Response]) -> Response:
+    async def wait() -> Response:
+        return await answer
+
+    return asyncio.run(wait())
 
 
 def streams(text: str) -> Send:
@@ -29,7 +37,7 @@ def test_masked_text_is_held_back_until_judged(answers: str, calls: int) -> None
     """A secret that was streamed before it was judged has been shown; with `warn` streaming stays live."""
     shown: list[str] = []
     stage = check(streams(SECRET), PrivacyRule(answers=answers))
-    got = asyncio.run(stage(replace(REQUEST, on_text=shown.append)))
+    got = run(stage(replace(REQUEST, on_text=shown.append)))
     assert len(shown) == calls
     assert "".join(shown) == got.text == (SECRET if answers == "warn" else "[SECRET]")
     assert got.warnings
@@ -40,7 +48,7 @@ def test_a_blocked_text_is_never_shown() -> None:
     shown: list[str] = []
     with pytest.raises(UnsafeAnswer):
         stage = check(streams(SECRET), PrivacyRule(answers="block"))
-        asyncio.run(stage(replace(REQUEST, on_text=shown.append)))
+        run(stage(replace(REQUEST, on_text=shown.append)))
     assert shown == []
 
 
@@ -51,7 +59,7 @@ def test_cached_answers_are_judged_too() -> None:
         return Response(text=SECRET, model="m", cached="exact")
 
     with pytest.raises(UnsafeAnswer) as caught:
-        asyncio.run(check(hit, PrivacyRule(answers="block"))(REQUEST))
+        run(check(hit, PrivacyRule(answers="block"))(REQUEST))
     assert caught.value.billed == "no"
 
 

@@ -1,7 +1,7 @@
 """The stage that keeps values from leaving."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,13 @@ from llmctl.stages.redact import redact
 RULE = PrivacyRule(redact=("email", "card", "secret"))
 TARGET = Target(name="main", model="openai/test", provider="openai")
 MAIL = "bob@example.com"
+
+
+def run(answer: Awaitable[Response]) -> Response:
+    async def wait() -> Response:
+        return await answer
+
+    return asyncio.run(wait())
 
 
 def ask(text: str, **more: Any) -> Request:
@@ -43,7 +50,7 @@ def test_nothing_below_sees_the_value_and_the_caller_gets_it_back() -> None:
     )
     stage = redact(below(seen, lambda request: response), RULE)
     request = ask(f"write to {MAIL}", params={"user": MAIL}, schema={"description": MAIL})
-    got = asyncio.run(stage(request))
+    got = run(stage(request))
     assert MAIL not in repr(seen)
     assert "<EMAIL_" not in repr(got)
     assert got.text == f"to {MAIL}" and got.parsed == {"to": [MAIL]}
@@ -61,7 +68,7 @@ def test_streamed_text_is_restored_across_chunks() -> None:
             request.on_text(chunk)
         return Response(text="to <EMAIL_1>! <", model="m")
 
-    got = asyncio.run(redact(send, RULE)(ask(MAIL, on_text=shown.append)))
+    got = run(redact(send, RULE)(ask(MAIL, on_text=shown.append)))
     assert "".join(shown) == got.text == f"to {MAIL}! <"
     assert all("EM" not in piece for piece in shown)
 
@@ -71,7 +78,7 @@ def test_json_answers_stay_json() -> None:
     rule = PrivacyRule(patterns={"odd": 'a"b'})
     request = ask('say a"b', params={"response_format": {"type": "json_object"}})
     stage = redact(below([], lambda _: Response(text='{"x": "<ODD_1>"}', model="m")), rule)
-    assert asyncio.run(stage(request)).text == '{"x": "a\\"b"}'
+    assert run(stage(request)).text == '{"x": "a\\"b"}'
 
 
 def test_a_broken_answer_is_restored_too() -> None:
@@ -84,7 +91,7 @@ def test_a_broken_answer_is_restored_too() -> None:
         raise BrokenStream("cut", response=Response(text="to <EMAIL_1> and <EMA", model="m"))
 
     with pytest.raises(BrokenStream) as caught:
-        asyncio.run(redact(send, RULE)(ask(MAIL, on_text=shown.append)))
+        run(redact(send, RULE)(ask(MAIL, on_text=shown.append)))
     assert caught.value.response is not None
     assert caught.value.response.text == "".join(shown) == f"to {MAIL} and <EMA"
 
@@ -99,6 +106,6 @@ def test_a_rule_that_does_nothing_costs_nothing() -> None:
 def test_a_cut_is_said() -> None:
     """A shortened prompt changes the answer, so the caller must hear of it."""
     stage = redact(below([], lambda _: Response(text="ok", model="m")), PrivacyRule(max_chars=5))
-    assert asyncio.run(stage(ask("123456789"))).warnings == (
+    assert run(stage(ask("123456789"))).warnings == (
         "message 1: cut from 9 to 5 characters (privacy.max_chars)",
     )
