@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import count
+from operator import itemgetter
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from llmctl.core.canonical import digest
-from llmctl.core.errors import LlmctlError
+from llmctl.core.errors import LlmctlError, StorageError
 from llmctl.core.model import Attempt, Message, Request, Response, Usage
 from llmctl.core.ports import Clock
+from llmctl.usage import rollup
+from llmctl.usage.rollup import Cells, Counted, Kind
 from llmctl.usage.schema import connect, fault
 
 CALL = (
@@ -20,66 +25,147 @@ CALL = (
     "cost", "saved", "billed", "hit", "attempts", "latency", "ttft", "prices",
     "request_hash", "prompt_chars", "answer_hash", "answer_chars",
 )  # fmt: skip
-INSERT_CALL = f"INSERT INTO calls ({', '.join(CALL)}) VALUES ({', '.join('?' * len(CALL))})"  # noqa: S608  # our own names
-INSERT_ATTEMPT = (
-    "INSERT INTO attempts (call, at, run, profile, model, provider, tag, state, billed, cost, pid)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, 'sent', 'unknown', NULL, ?)"
-)
-SETTLE_ATTEMPT = "UPDATE attempts SET state = ?, error = ?, http_status = ?, billed = ?, cost = ?, latency = ?, model = ? WHERE id = ?"
+ATTEMPT = (
+    "call", "at", "run", "profile", "model", "provider", "tag", "state", "error", "http_status", "billed",
+    "cost", "latency", "pid",
+)  # fmt: skip
+# The names in these are ours; values are bound.
+INSERT_CALL = f"INSERT INTO calls ({', '.join(CALL)}) VALUES ({', '.join('?' * len(CALL))})"  # noqa: S608
+INSERT_ATTEMPT = f"INSERT INTO attempts ({', '.join(ATTEMPT)}) VALUES ({', '.join('?' * len(ATTEMPT))})"  # noqa: S608
+SETTLE_ATTEMPT = """
+    UPDATE attempts SET state = ?, error = ?, http_status = ?, billed = ?, cost = ?, latency = ?, model = ?
+    WHERE id = ?
+"""
+Row = tuple[Any, ...]
+
+
+class _Waiting:
+    """Rows on their way to the file. An attempt that settles before it is written is one insert."""
+
+    def __init__(self) -> None:
+        self.sent: dict[int, Row] = {}
+        self.attempts: list[Row] = []
+        self.settled: list[Row] = []
+        self.calls: list[Row] = []
+
+    def empty(self) -> bool:
+        return not (self.sent or self.attempts or self.settled or self.calls)
+
+    def write(self, db: sqlite3.Connection, kinds: dict[Kind, int]) -> dict[int, int]:
+        """Inside the caller's transaction. Row numbers of what was sent and has not settled."""
+        rows = {ticket: db.execute(INSERT_ATTEMPT, row).lastrowid or 0 for ticket, row in self.sent.items()}
+        db.executemany(INSERT_ATTEMPT, self.attempts)
+        db.executemany(SETTLE_ATTEMPT, self.settled)
+        db.executemany(INSERT_CALL, self.calls)
+        cells: Cells = {}
+        for row in self.calls:
+            rollup.count(cells, counted(row))
+        rollup.write(db, cells, kinds)
+        return rows
 
 
 class SqliteLedger:
-    """Implements `core.ports.Ledger` on one file, opened at the first write."""
+    """Implements `core.ports.Ledger` on one file, opened at the first write.
 
-    def __init__(self, path: Path, clock: Clock, prices: Callable[[], str] = lambda: "") -> None:
+    With `group` rows wait in memory, safe to be added from several threads, until `flush` writes
+    all of them in one transaction; without it each is on disk when its method returns. In both
+    ways a call's row and its share of the slots (`usage.rollup`) come together or not at all.
+    """
+
+    def __init__(
+        self, path: Path, clock: Clock, prices: Callable[[], str] = lambda: "", group: bool = False
+    ) -> None:
         self.path = path
         self.clock = clock
         self.prices = prices
+        self.group = group
         self._db: sqlite3.Connection | None = None
+        self._lock = Lock()
+        self._waiting = _Waiting()
+        self._tickets = count(1)
+        self._rows: dict[int, int] = {}
+        self._kinds: dict[Kind, int] = {}
 
     def sent(self, request: Request) -> int:
+        """A number for `settled`. Alone, the row is on disk before anything is sent."""
         target = request.target
         row = (
             request.call, self.clock.now(), request.run_id, request.profile, target.model, target.provider,
-            request.tag, os.getpid(),
+            request.tag, "sent", None, None, "unknown", None, None, os.getpid(),
         )  # fmt: skip
-        return int(self._execute(INSERT_ATTEMPT, row).lastrowid or 0)
+        with self._lock:
+            ticket = next(self._tickets)
+            self._waiting.sent[ticket] = row
+            if not self.group:
+                try:
+                    self._write()
+                except StorageError:
+                    # It will not be sent, so no trace of it may be written later.
+                    self._waiting.sent.pop(ticket, None)
+                    raise
+        return ticket
 
     def settled(self, row: int, attempt: Attempt) -> None:
-        state = "ok" if attempt.error is None else "failed"
-        self._execute(
-            SETTLE_ATTEMPT,
-            (
-                state,
-                attempt.error,
-                attempt.status,
-                attempt.billed,
-                attempt.cost,
-                attempt.latency,
-                attempt.model,
-                row,
-            ),
-        )
+        outcome = (
+            "ok" if attempt.error is None else "failed", attempt.error, attempt.status, attempt.billed,
+            attempt.cost, attempt.latency,
+        )  # fmt: skip
+        with self._lock:
+            if sent := self._waiting.sent.pop(row, None):
+                self._waiting.attempts.append((*sent[:4], attempt.model, *sent[5:7], *outcome, sent[-1]))
+            else:
+                self._waiting.settled.append((*outcome, attempt.model, self._rows.pop(row)))
+            self._written()
 
     def record(self, request: Request, outcome: Response | LlmctlError, latency: float) -> None:
-        self._execute(INSERT_CALL, self._row(request, outcome, latency))
+        row = self._row(request, outcome, latency)
+        with self._lock:
+            self._waiting.calls.append(row)
+            self._written()
+
+    def flush(self) -> None:
+        """Writes what waits, in one transaction. StorageError keeps it for the next time."""
+        with self._lock:
+            self._write()
 
     def close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        with self._lock:
+            try:
+                self._write()
+            finally:
+                if self._db is not None:
+                    self._db.close()
+                    self._db = None
+
+    def _written(self) -> None:
+        if not self.group:
+            self._write()
+
+    def _write(self) -> None:
+        waiting = self._waiting
+        if waiting.empty():
+            return
+        try:
+            if self._db is None:
+                self._db = connect(self.path)
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                rows = waiting.write(self._db, self._kinds)
+                self._db.execute("COMMIT")
+            except BaseException:
+                # Whatever it was, Ctrl-C too: nothing of it may stay half written.
+                self._kinds.clear()
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from None
+        self._rows.update(rows)
+        self._waiting = _Waiting()
 
     def _snapshot(self, billed: str) -> str | None:
         """The price file's version, where a price was asked for."""
         return self.prices() if billed != "no" else None
-
-    def _execute(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
-        try:
-            if self._db is None:
-                self._db = connect(self.path)
-            return self._db.execute(sql, values)
-        except sqlite3.Error as error:
-            raise fault(self.path, error) from None
 
     def _row(self, request: Request, outcome: Response | LlmctlError, latency: float) -> tuple[Any, ...]:
         failed = outcome if isinstance(outcome, LlmctlError) else None
@@ -91,7 +177,8 @@ class SqliteLedger:
         return (
             request.call, self.clock.now() - latency, request.run_id, request.profile,
             answer.model if answer is not None else target.model, target.model, target.provider, request.tag,
-            "failed" if failed else "ok", failed.type if failed else None, answer.finish_reason if answer else None,
+            "failed" if failed else "ok", failed.type if failed else None,
+            answer.finish_reason if answer else None,
             usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens,
             usage.reasoning_tokens, int(usage.estimated),
             cost_of(outcome), answer.saved if answer is not None else 0, billed,
@@ -101,6 +188,24 @@ class SqliteLedger:
             digest(answer.text.encode("utf-8", "replace"))[:32] if answer is not None else None,
             len(answer.text) if answer is not None else None,
         )  # fmt: skip
+
+
+_PARTS = itemgetter(*(CALL.index(name) for name in (
+    "at", "profile", "model", "provider", "tag", "status", "hit",
+    "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
+    "cost", "saved", "attempts", "latency", "ttft",
+)))  # fmt: skip
+
+
+def counted(row: Row) -> Counted:
+    """A call's row as the slots count it."""
+    at, profile, model, provider, tag, status, hit, asked, said, cached, thought, *rest = _PARTS(row)
+    return Counted(
+        at,
+        Kind(profile, model, provider, tag or "", status, hit or ""),
+        (asked, said, cached, thought),
+        *rest,
+    )
 
 
 def cost_of(outcome: Response | LlmctlError) -> int | None:

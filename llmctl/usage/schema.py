@@ -5,13 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from llmctl.core.errors import StorageError
 from llmctl.state.files import private_file, private_folder
+from llmctl.usage import histogram, rollup
 
 WAIT_S = 15.0
 """How long a locked ledger is waited for."""
+PAUSE_S = 0.02
 
 MIGRATIONS = (
     """
@@ -67,6 +72,7 @@ MIGRATIONS = (
     CREATE INDEX attempts_call ON attempts (call);
     CREATE INDEX attempts_open ON attempts (state) WHERE state = 'sent';
     """,
+    rollup.TABLES + rollup.REBUILD,
 )
 
 
@@ -75,6 +81,7 @@ def connect(path: Path) -> sqlite3.Connection:
     private_folder(path.parent)
     try:
         db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+        histogram.register(db)
         if version(db) != len(MIGRATIONS):
             _migrate(db, path)
         db.execute("PRAGMA synchronous = NORMAL")
@@ -86,6 +93,35 @@ def connect(path: Path) -> sqlite3.Connection:
             private_file(path.with_name(path.name + suffix))
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """One consistent view of an existing ledger; nothing in it is changed but its version.
+
+    StorageError where it is corrupt, locked or of a newer version.
+    """
+    try:
+        db = _open_to_read(path)
+        try:
+            db.execute("BEGIN")
+            yield db
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise fault(path, error) from None
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    db = sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, uri=True)
+    if version(db) != len(MIGRATIONS):
+        db.close()
+        connect(path).close()
+        db = sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, uri=True)
+    histogram.register(db)
+    db.execute("PRAGMA temp_store = MEMORY")
+    return db
+
+
 def version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
@@ -94,14 +130,14 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     """One process at a time brings the tables up to date; the others wait and find it done."""
     lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _wait_for(lock, path)
         found = version(db)
         if found > len(MIGRATIONS):
             raise StorageError(
                 f"{path}: written by a newer llmctl (version {found})",
                 hint="update llmctl, or choose another --home",
             )
-        db.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(db)
         for number in range(found, len(MIGRATIONS)):
             db.executescript(
                 f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;"
@@ -110,18 +146,51 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         os.close(lock)
 
 
+def _wait_for(lock: int, path: Path) -> None:
+    """The file lock, waited for as long as a locked ledger is."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise _locked(path) from None
+            time.sleep(PAUSE_S)
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """The change of journal that SQLite does not wait for by itself while others read."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(PAUSE_S)
+
+
 def fault(path: Path, error: sqlite3.Error) -> StorageError:
     """What went wrong with the ledger, for people."""
     said = str(error)
-    if "locked" in said or "busy" in said:
-        return StorageError(
-            f"{path}: locked by another process for {WAIT_S:g} s", hint="try again when it has ended"
-        )
-    if "not a database" in said or "malformed" in said or "no such table" in said:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return _locked(path)
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) or any(
+        sign in said for sign in ("no such table", "no such column", "already exists")
+    ):
         return StorageError(
             f"{path}: the ledger is damaged ({said})",
             hint="keep the file, move it away and restore a copy, or start a new one with another --home",
         )
-    if "full" in said:
+    if code == sqlite3.SQLITE_FULL:
         return StorageError(f"{path}: the disk is full", hint="make room, then run the same command again")
     return StorageError(f"{path}: {said}", hint="check the folder's permissions and free space")
+
+
+def _locked(path: Path) -> StorageError:
+    return StorageError(
+        f"{path}: locked by another process for {WAIT_S:g} s", hint="try again when it has ended"
+    )

@@ -1,0 +1,26 @@
+"""Comma-separated values: keys as heads, bare numbers, an empty cell for what is unknown."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from llmctl.formats.report import Scalar, Table, value, visible
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What spreadsheets take for the beginning of a formula."""
+
+
+def write(table: Table, stream: TextIO) -> None:
+    """Heads and rows without the footer, which is no row; lines end with a line feed."""
+    from csv import writer
+
+    lines = writer(stream, lineterminator="\n")
+    lines.writerow(column.field for column in table.columns)
+    lines.writerows([_harmless(value(cell)) for cell in row] for row in table.rows)
+
+
+def _harmless(said: Scalar) -> Scalar:
+    """Texts that a spreadsheet would run get an apostrophe in front."""
+    if not isinstance(said, str):
+        return said
+    return visible(f"'{said}" if said.startswith(FORMULA) else said)

@@ -1,0 +1,158 @@
+"""Reads the ledger for a report: whole slots where it can, the calls themselves where it must."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from llmctl.usage import lost, rollup, times
+from llmctl.usage.histogram import Samples
+
+if TYPE_CHECKING:
+    from llmctl.usage.report import Query
+
+EXACT_CALLS = 1000
+"""Up to so many calls percentiles are exact, read from the calls themselves."""
+SUMS = rollup.SUMS[:-2]
+LONGEST = rollup.SIZES[0]
+Key = tuple[str, ...]
+
+_ROWS = """
+    sum(status = 'ok'), count(hit), count(*),
+    sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(reasoning_tokens),
+    coalesce(sum(cost), 0), sum(cost IS NULL), coalesce(sum(saved), 0), sum(saved IS NULL), sum(attempts),
+    0, collect(latency) FILTER (WHERE hit IS NULL),
+    0, collect(ttft) FILTER (WHERE hit IS NULL AND ttft IS NOT NULL)
+    FROM pieces CROSS JOIN calls AS t ON t.at >= pieces.first AND t.at < pieces.last WHERE pieces.size = 0
+"""
+_SLOTS = f"""
+    sum(calls * (status = 'ok')), sum(calls * (hit <> '')), {", ".join(f"sum({name})" for name in SUMS)},
+    sum(latency), histogram_join(latencies), sum(ttft), histogram_join(ttfts)
+    FROM pieces CROSS JOIN slots AS s
+    ON s.size = pieces.size AND s.slot >= pieces.first AND s.slot < pieces.last
+    JOIN kinds AS t ON t.id = s.kind WHERE pieces.size > 0
+"""
+
+
+class Tally:
+    """The sums of one group, in the order of `SUMS`."""
+
+    __slots__ = ("cached", "latency", "ok", "sums", "ttft")
+
+    def __init__(self) -> None:
+        self.sums = [0] * len(SUMS)
+        self.ok = 0
+        self.cached = 0
+        self.latency = Samples()
+        self.ttft = Samples()
+
+    def add(self, ok: int, cached: int, sums: tuple[int, ...]) -> None:
+        self.ok += ok
+        self.cached += cached
+        self.sums = [one + more for one, more in zip(self.sums, sums, strict=True)]
+
+    def merge(self, other: Tally) -> None:
+        self.add(other.ok, other.cached, tuple(other.sums))
+        self.latency.merge(other.latency)
+        self.ttft.merge(other.ttft)
+
+
+def tallies(
+    db: sqlite3.Connection, query: Query, where: times.Zone, now: float
+) -> tuple[dict[Key, Tally], bool]:
+    """The groups by their key's values ('' for none), and whether the percentiles are exact."""
+    reader = _Reader(db, query, where)
+    exact = "run" in query.by or reader.most <= EXACT_CALLS
+    found = reader.read(exact)
+    if not exact and sum(tally.sums[0] for tally in found.values()) <= EXACT_CALLS:
+        exact, found = True, reader.read(True)
+    for call in lost.calls(db, query, now):
+        tally = found.setdefault(reader.key_of(call), Tally())
+        tally.add(0, 0, (1, 0, 0, 0, 0, call.cost, 1, 0, 0, call.attempts))
+    return found, exact
+
+
+class _Reader:
+    def __init__(self, db: sqlite3.Connection, query: Query, where: times.Zone) -> None:
+        self.db = db
+        self.query = query
+        self.where = where
+        self.unit = next((unit for unit in ("hour", "day", "month") if unit in query.by), None)
+        self.columns = [name for name in query.by if name not in times.LENGTHS]
+        self.conditions = "".join(f" AND coalesce(t.{name}, '') = ?" for name in query.filters)
+        self.values = tuple(query.filters.values())
+        self.occupied, self.most = self._occupied()
+
+    def _occupied(self) -> tuple[list[int], int]:
+        """The longest slots that hold any call looked for, and how many calls these hold."""
+        since, until = self.query.since, self.query.until
+        rows = self.db.execute(
+            f"SELECT slot, sum(calls) FROM slots JOIN kinds AS t ON t.id = kind WHERE size = {LONGEST}"  # noqa: S608
+            f" AND slot >= ? AND slot <= ? {self.conditions} GROUP BY slot ORDER BY slot",
+            (
+                -1e18 if since is None else since // LONGEST,
+                1e18 if until is None else until // LONGEST,
+                *self.values,
+            ),
+        ).fetchall()
+        return [slot for slot, _ in rows], sum(calls for _, calls in rows)
+
+    def read(self, exact: bool) -> dict[Key, Tally]:
+        self.db.execute("CREATE TEMP TABLE IF NOT EXISTS pieces (size INTEGER, first, last, name TEXT)")
+        self.db.execute("DELETE FROM pieces")
+        self.db.executemany(
+            "INSERT INTO pieces VALUES (?, ?, ?, ?)", self._pieces(() if exact else rollup.SIZES)
+        )
+        found: dict[Key, Tally] = {}
+        for row in self._rows(_ROWS):
+            tally = self._tally(found, row)
+            tally.latency.exact(row[-3])
+            tally.ttft.exact(row[-1])
+        for row in self._rows(_SLOTS) if not exact else ():
+            tally = self._tally(found, row)
+            tally.latency.rolled(row[-3], row[-4])
+            tally.ttft.rolled(row[-1], row[-2])
+        return found
+
+    def _rows(self, what: str) -> Iterator[tuple[Any, ...]]:
+        names = ["pieces.name", *(f"coalesce(t.{name}, '')" for name in self.columns)]
+        places = ", ".join(str(place + 1) for place in range(len(names)))
+        # Every name in it is one of ours; what users say is bound.
+        sql = f"SELECT {', '.join(names)}, {what} {self.conditions} GROUP BY {places}"
+        return iter(self.db.execute(sql, self.values))
+
+    def _tally(self, found: dict[Key, Tally], row: tuple[Any, ...]) -> Tally:
+        size = len(self.columns) + 1
+        tally = found.setdefault(
+            self._key(row[0], dict(zip(self.columns, row[1:size], strict=True))), Tally()
+        )
+        tally.add(row[size], row[size + 1], row[size + 2 : size + 2 + len(SUMS)])
+        return tally
+
+    def _key(self, name: str, values: dict[str, str]) -> Key:
+        return tuple(name[: times.LENGTHS[by]] if by in times.LENGTHS else values[by] for by in self.query.by)
+
+    def key_of(self, call: lost.Lost) -> Key:
+        name = times.name(call.at, self.unit, self.where) if self.unit else ""
+        return self._key(name, {column: getattr(call, column) for column in self.columns})
+
+    def _pieces(self, sizes: tuple[int, ...]) -> Iterator[tuple[int, float, float, str]]:
+        for start, end, name in self._windows():
+            for size, first, last in rollup.cover(start, end, sizes):
+                yield size, first, last, name
+
+    def _windows(self) -> Iterator[tuple[float, float, str]]:
+        """What is asked for, cut where groups of time meet; where no call is, nothing is cut."""
+        if not self.occupied:
+            return
+        if self.unit is None:
+            yield *self._within(self.occupied[0] * LONGEST, (self.occupied[-1] + 1) * LONGEST), ""
+            return
+        for slot in self.occupied:
+            start, end = self._within(slot * LONGEST, (slot + 1) * LONGEST)
+            yield from times.split(start, end, self.unit, self.where)
+
+    def _within(self, start: float, end: float) -> tuple[float, float]:
+        since, until = self.query.since, self.query.until
+        return start if since is None else max(start, since), end if until is None else min(end, until)
