@@ -111,6 +111,8 @@ class ModelRule:
     timeout: TimeoutRule | None = field(
         default=None, metadata={"rule": Rule("section", of=TimeoutRule, short="total")}
     )
+    fits: str = choice("auto", "auto", "simple", "normal", "complex")
+    """The most complex task that `-m auto` gives this model; `auto`: judged by its price."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
