@@ -54,7 +54,10 @@ def llmctl(environ: dict[str, str], work: Path) -> Run:
     """Runs the command as a user does: a process of its own, output captured as text."""
 
     def run(
-        *args: str, stdin: str | bytes | None = None, env: Mapping[str, str] | None = None, timeout: float = 60
+        *args: str,
+        stdin: str | bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
         data = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(

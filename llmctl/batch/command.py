@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmctl.batch.ids import check_ids
+from llmctl.batch.rows import Row, parse
+from llmctl.batch.source import Source
+
 from llmctl.batch.emit import Emitter
-from llmctl.batch.finish import Finisher
-from llmctl.batch.ids import check as check_ids
+from llmctl.batch.finish import Finisher, digest_of_file
 from llmctl.batch.job import Composer, Job
 from llmctl.batch.progress import Progress
-from llmctl.batch.rows import Row, parse
 from llmctl.batch.runner import Runner
-from llmctl.batch.source import Source, digest_of
 from llmctl.batch.store import Store
 from llmctl.batch.tally import Tally
 from llmctl.core.errors import Interrupted, LlmctlError, StorageError
+from llmctl.core.loop import loop
 from llmctl.services import Services
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Batch:
 
     async def run(self) -> Outcome:
         """LlmctlError for what is wrong before anything is sent; later reasons are in the Outcome."""
-        total = check_ids(self.source, template=False)
+        total = self._look()
         context = self.job.context(self.services)
         self.store = Store(self.job, context, total)
         try:
@@ -66,20 +68,44 @@ class Batch:
                 assert self.store.done is not None
                 return Outcome(self.tally, None, self._again(self.store.done["summary"]), already=True)
             self._guard_output()
-            self.tally.rows = sum(map(self.job.takes, range(total))) if self.job.shard or self.job.limit else total
+            self.tally.rows = sum(map(self.job.takes, range(total)))
             return await self._go()
         finally:
             self.progress.end()
             self.store.close()
             await self.services.close()
 
+    def _look(self) -> int:
+        """How many rows there are; whole-file faults and doubled ids are found before anything is paid."""
+        count = 0
+
+        def ids() -> Iterator[tuple[str, int]]:
+            nonlocal count
+            count = 0
+            for raw in self.source.raw_rows():
+                row = parse(raw, template=False)
+                count += 1
+                yield row.id, row.line
+
+        check_ids(ids, self.source.name)
+        return count
+
     def _finished(self, context: str) -> bool:
         """Whether this very command has been done: same input, same settings, OUT untouched."""
         done = self.store.done
-        if done is None or self.job.out is None or self.store.context != context or not self.job.out.is_file():
+        if (
+            done is None
+            or self.job.out is None
+            or self.store.context != context
+            or not self.job.out.is_file()
+        ):
             return False
         wants_more = done["summary"]["pending"] or (self.job.retry_failed and done["summary"]["failed"])
-        return not wants_more and done["input"] == self.source.digest() and done["out"] == digest_of(self.job.out)
+        return (
+            not wants_more
+            and done["input"] == self.source.digest()
+            and done["out"] == digest_of_file(self.job.out)
+        )
 
     def _again(self, summary: dict[str, Any]) -> dict[str, Any]:
         nothing = self.tally.envelope()
@@ -91,9 +117,10 @@ class Batch:
         out = self.job.out
         if out is None or self.job.restart or not out.exists():
             return
-        if self.store.done is None or not out.is_file() or self.store.done["out"] != digest_of(out):
+        if self.store.done is None or not out.is_file() or self.store.done["out"] != digest_of_file(out):
             raise StorageError(
-                f"{out}: not written by this batch (or changed since)", hint="choose another -o, or --restart to replace it"
+                f"{out}: not written by this batch (or changed since)",
+                hint="choose another -o, or --restart to replace it",
             )
 
     async def _go(self) -> Outcome:
@@ -101,6 +128,7 @@ class Batch:
 
         from llmctl.pipeline import build
 
+        await loop()
         runner = Runner(self.job, self.composer, build(self.services), self.store, self.tally)
         finisher = Finisher(self.job, self.source, self.store, template=False, restore=None)
         emitter = Emitter(finisher) if self.job.out is None else None

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import IO
 
 import orjson
+from llmctl.batch.lines import RawRow
+from llmctl.batch.rows import Row, parse
+from llmctl.batch.source import Source
 
 from llmctl.batch.job import Job
 from llmctl.batch.journal import NO_KEY, Record
 from llmctl.batch.outputs import render, shared
-from llmctl.batch.rows import RawRow, Row, parse
-from llmctl.batch.source import Source
 from llmctl.batch.store import DONE, Store
 from llmctl.batch.tally import Tally
 from llmctl.core.errors import StorageError
@@ -26,7 +27,9 @@ Restore = Callable[[Row, bytes], bytes]
 class Finisher:
     """Writes what a run has come to. `template`: rows are variables of a template."""
 
-    def __init__(self, job: Job, source: Source, store: Store, template: bool, restore: Restore | None) -> None:
+    def __init__(
+        self, job: Job, source: Source, store: Store, template: bool, restore: Restore | None
+    ) -> None:
         self.job = job
         self.source = source
         self.store = store
@@ -81,11 +84,15 @@ class Finisher:
                 whole.write(payload + b"\n")
 
     def _close(self, out: Path, tally: Tally) -> None:
-        from llmctl.batch.source import digest_of
-
-        done = {"input": self.source.digest(), "out": digest_of(out), "summary": tally.envelope()}
+        done = {"input": self.source.digest(), "out": digest_of_file(out), "summary": tally.envelope()}
         self.store.journal.append(DONE, 0, NO_KEY, orjson.dumps(done))
         self.store.journal.sync()
+
+
+def digest_of_file(path: Path) -> str:
+    """The bytes of a file as one hash."""
+    with Source(str(path)) as source:
+        return source.digest()
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from llmctl.ask import Ask
 from llmctl.batch.rows import Row
+
+from llmctl.ask import Ask
 from llmctl.core.canonical import canonical, clean, digest
 from llmctl.core.model import Message, Request
 from llmctl.services import Services

@@ -96,7 +96,9 @@ class Journal:
                 break
             size *= 8
         if record is None:
-            raise StorageError(f"{self.path}: damaged at byte {offset}", hint="run the batch again with --restart")
+            raise StorageError(
+                f"{self.path}: damaged at byte {offset}", hint="run the batch again with --restart"
+            )
         return record
 
     def sync(self) -> None:
@@ -117,7 +119,8 @@ class Journal:
 
     def _fault(self, error: OSError) -> StorageError:
         return StorageError(
-            f"{self.path}: {error.strerror}", hint="what is finished is kept: make room and run the same command again"
+            f"{self.path}: {error.strerror}",
+            hint="what is finished is kept: make room and run the same command again",
         )
 
 
@@ -130,7 +133,9 @@ def _open(path: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
-        raise StorageError(f"{path}: another run is writing it", hint="wait for it, or choose another -o") from None
+        raise StorageError(
+            f"{path}: another run is writing it", hint="wait for it, or choose another -o"
+        ) from None
     return fd
 
 

@@ -70,7 +70,12 @@ def line(tally: Tally) -> str:
     wall = max(time.monotonic() - tally.started, 1e-9)
     asked = tally.finished - tally.resumed
     rate = asked / wall
-    parts = [f"{tally.finished:,} of {tally.rows:,} rows", f"{rate:,.1f}/s", f"{tally.ok:,} ok", f"{tally.failed:,} failed"]
+    parts = [
+        f"{tally.finished:,} of {tally.rows:,} rows",
+        f"{rate:,.1f}/s",
+        f"{tally.ok:,} ok",
+        f"{tally.failed:,} failed",
+    ]
     if tally.cached:
         parts.append(f"{tally.cached:,} cached")
     retries = tally.requests - (asked - tally.cached - tally.deduplicated)
@@ -107,7 +112,11 @@ def table(tally: Tally) -> str:
         ("resumed", f"{tally.resumed:,}"),
         ("requests", f"{tally.requests:,}"),
         ("tokens", f"{tally.input_tokens:,} in, {tally.output_tokens:,} out"),
-        ("cost", f"{show_usd(tally.cost)}" + (f" and {tally.unpriced:,} rows of unknown price" if tally.unpriced else "")),
+        (
+            "cost",
+            f"{show_usd(tally.cost)}"
+            + (f" and {tally.unpriced:,} rows of unknown price" if tally.unpriced else ""),
+        ),
         ("saved", show_usd(tally.saved)),
         ("time", f"{found['wall_s']:,.1f} s, {found['rows_per_s']:,.1f} rows/s"),
         ("latency", f"p50 {_seconds(latency['p50'])}, p95 {_seconds(latency['p95'])}"),

@@ -55,7 +55,8 @@ class Store:
 
     def _foreign(self) -> StorageError:
         return StorageError(
-            f"{self.journal.path}: not a journal of this version", hint="start anew with --restart, or choose another -o"
+            f"{self.journal.path}: not a journal of this version",
+            hint="start anew with --restart, or choose another -o",
         )
 
     def find(self, key: str) -> Record | None:

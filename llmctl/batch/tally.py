@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections import Counter
 from typing import Any
 
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import Response
 from llmctl.core.money import to_usd
-
-GROWTH = 1.02
-"""Width of a latency bucket: percentiles are right to within 1 %."""
-TINY = 1e-6
+from llmctl.usage.histogram import bucket, value
 
 
 class Latencies:
-    """A histogram with buckets that grow by 2 %: flat memory, percentiles within 1 %."""
+    """A histogram: flat memory, percentiles within 1 %."""
 
     def __init__(self) -> None:
-        self.buckets: dict[int, int] = {}
-        self.count = 0
+        self.buckets: Counter[int] = Counter()
 
     def add(self, seconds: float) -> None:
-        bucket = int(math.log(max(seconds, TINY) / TINY) / math.log(GROWTH))
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
-        self.count += 1
+        self.buckets[bucket(seconds)] += 1
 
     def percentile(self, share: float) -> float | None:
         """Seconds under which that share of calls stayed; None without calls."""
-        wanted = share * self.count
-        for bucket in sorted(self.buckets):
-            wanted -= self.buckets[bucket]
+        wanted = share * self.buckets.total()
+        for number in sorted(self.buckets):
+            wanted -= self.buckets[number]
             if wanted <= 0:
-                return round(TINY * GROWTH ** (bucket + 0.5), 6)
+                return round(value(number), 6)
         return None
 
 

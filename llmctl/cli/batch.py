@@ -21,17 +21,33 @@ CONCURRENCY = 32
 
 @app.command()
 def batch(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A file of prompts: JSONL, CSV, TSV, text; `-` is stdin.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where answers go; default: stdout.")] = None,
-    concurrency: Annotated[int | None, typer.Option("--concurrency", min=1, max=100_000, help="Requests in flight.")] = None,
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A file of prompts: JSONL, CSV, TSV, text; `-` is stdin.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Where answers go; default: stdout.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, max=100_000, help="Requests in flight.")
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=0, help="The first N rows only.")] = None,
-    restart: Annotated[bool, typer.Option("--restart/--resume", help="Forget what is finished and start anew.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart/--resume", help="Forget what is finished and start anew.")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask failed rows again.")] = False,
-    order: Annotated[str, typer.Option("--order", help="Rows as in the input, or as they are done: input|done.")] = "input",
+    order: Annotated[
+        str, typer.Option("--order", help="Rows as in the input, or as they are done: input|done.")
+    ] = "input",
     format: Annotated[str | None, typer.Option("--format", help="Form of the output: llmctl|openai.")] = None,
-    shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Every N-th row from the I-th on.")] = None,
-    model: Annotated[str | None, typer.Option("-m", "--model", help="A model of the profile, or provider/model.")] = None,
-    system: Annotated[str | None, typer.Option("-s", "--system", help="System text for rows without their own.")] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Every N-th row from the I-th on.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="A model of the profile, or provider/model.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("-s", "--system", help="System text for rows without their own.")
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("-O", "--option", help="A model parameter, as key=value; repeatable.")
     ] = None,

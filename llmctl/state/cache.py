@@ -7,7 +7,7 @@ texts, and each value carries its own BLAKE2b checksum, so that a cut or changed
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache as once
 from pathlib import Path
@@ -28,21 +28,49 @@ STORED = ("text", "model", "finish_reason", "reasoning", "tool_calls", "parsed",
 class AnswerCache:
     """Implements `core.ports.Cache`. Faults become one warning each run, then misses."""
 
-    def __init__(self, folder: Path, ttl: float | None, max_bytes: int, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ttl: float | None,
+        max_bytes: int,
+        warn: Callable[[str], None],
+        *,
+        group: bool = False,
+    ) -> None:
+        """`group`: what is set waits for `flush`, which writes it in one transaction."""
         self.folder = folder
         self.ttl = ttl
         self.max_bytes = max_bytes
         self._warn = warn
         self._store: Any = None
         self._broken = False
+        self._group = group
+        self._waiting: dict[str, Response] = {}
 
     def get(self, key: str) -> Response | None:
         """The stored answer, or None: not there, expired, damaged, or the cache is out of order."""
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            return waiting
         value = self._try(lambda store: store.get(key))
         return unpack(value) if isinstance(value, str) else None
 
     def set(self, key: str, response: Response) -> None:
-        self._try(lambda store: store.set(key, pack(response), expire=self.ttl))
+        if self._group:
+            self._waiting[key] = response
+        else:
+            self._try(lambda store: store.set(key, pack(response), expire=self.ttl))
+
+    def flush(self) -> None:
+        """Writes what `set` has gathered."""
+        gathered, self._waiting = self._waiting, {}
+        if gathered:
+            self._try(lambda store: self._write(store, gathered))
+
+    def _write(self, store: Any, gathered: Mapping[str, Response]) -> None:
+        with store.transact():
+            for key, response in gathered.items():
+                store.set(key, pack(response), expire=self.ttl)
 
     def remove(self, key: str) -> bool:
         return bool(self._try(lambda store: store.delete(key)))
@@ -62,6 +90,7 @@ class AnswerCache:
         return {"entries": count, "bytes": size, "max_bytes": self.max_bytes, "folder": str(self.folder)}
 
     def close(self) -> None:
+        self.flush()
         if self._store is not None:
             self._store.close()
             self._store = None
