@@ -17,7 +17,7 @@ from llmctl.privacy.words import Finder, listed, pattern_finder, word_finder
 __all__ = ["Detector", "Span", "detector", "find"]
 
 _DIGITS = re.compile(r"\d(?:\D{0,3}\d){6}")
-"""No number that is looked for has fewer than seven digits, nor more than three signs between two."""
+"""Cards, SSNs and phones have at least seven digits, with at most three signs between two."""
 
 
 class Detector:
@@ -26,11 +26,10 @@ class Detector:
     def __init__(self, rule: PrivacyRule) -> None:
         numeric: dict[str, Finder] = {
             "card": cards,
-            "iban": ibans,
             "ssn": ssns,
             "phone": partial(phones, region=rule.region),
         }
-        plain: dict[str, Finder] = {"email": emails, "ip": ips, "secret": secrets}
+        plain: dict[str, Finder] = {"iban": ibans, "email": emails, "ip": ips, "secret": secrets}
         self._numeric = [numeric[kind] for kind in numeric if kind in rule.redact]
         self._finders = [plain[kind] for kind in plain if kind in rule.redact]
         if rule.names or rule.words:
@@ -41,7 +40,8 @@ class Detector:
 
     def find(self, text: str) -> list[Span]:
         """What is found, in order and without overlaps. Time is linear in the text's length."""
-        return merge(text, self._all(text))
+        spans = list(self._all(text))
+        return merge(text, spans) if spans else []
 
     def _all(self, text: str) -> Iterator[Span]:
         if self._numeric and _DIGITS.search(text):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 
 from llmctl.privacy.numbers import DIGITS, GAPS, plain_digits
@@ -26,6 +27,7 @@ _COUNTED = re.compile(
     r"|nummer|number|n°|nº|№|#|konto|bestell|rechnung|kunden|commande|factur|facture|dossier|pedido|fattura"
     r"|ordine|bestelling|заказ|счет|счёт|номер"
     r"|订单|訂單|编号|單號|单号|注文|番号|주문|번호|طلب|رقم|ऑर्डर|संख्या|timestamp|unix|epoch"
+    r"|\bvat\b|\btax|steuer|\bp\.? ?iva|\bnif\b|\bdni\b|\bnip\b|\bcnpj\b|\bcpf\b|\bинн|\btva\b|\bsiret|\bduns"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
@@ -41,6 +43,8 @@ def phones(text: str, region: str) -> Iterator[Span]:
                 at += 1
                 continue
             end = groups[last][1]
+            if text[start] == "(" and ")" not in text[start:end]:
+                start += 1
             yield Span("phone", start, end, text[start:end])
             at = last + 1
 
@@ -59,7 +63,7 @@ def _phone_at(text: str, groups: list[tuple[int, int]], at: int, region: str) ->
         if digits >= 7:
             ends.append(n)
     for n in reversed(ends):
-        if _holds(text, start, groups[at : n + 1], plus, region) and _closed(text, groups, at, n, plus):
+        if _closed(text, groups, at, n, plus) and _holds(text, start, groups[at : n + 1], plus, region):
             return n, start
     return -1, 0
 
@@ -98,9 +102,10 @@ def _holds(text: str, start: int, groups: list[tuple[int, int]], plus: bool, reg
     value = text[start:end]
     if plus:
         return _valid(value, region)
-    if value.startswith("00") and _valid("+" + plain_digits(value)[2:], region):
+    if value.startswith("00") and len(value) > 8 and _valid("+" + plain_digits(value)[2:], region):
         return True
-    if not _possible(text, groups, value) or not _valid(value, region):
+    size = sum(end - start for start, end in groups)
+    if size not in _sizes(region) or not _possible(text, groups, value) or not _valid(value, region):
         return False
     before = text[max(0, start - 32) : start].lower()
     called, counted = _last(_CALLED, before), _last(_COUNTED, before)
@@ -130,6 +135,8 @@ def _possible(text: str, groups: list[tuple[int, int]], value: str) -> bool:
     gaps = _gaps(text, groups)
     if gaps == {"."} and (len(groups) == 2 or (len(groups) == 4 and max(sizes) <= 3)):
         return False
+    if "." in gaps and "-" in gaps:
+        return False
     return not _dated(parts, sizes)
 
 
@@ -155,6 +162,18 @@ def _dated(parts: list[str], sizes: list[int]) -> bool:
     if len(sizes) >= 3 and sizes[0] <= 2 and sizes[1] <= 2 and sizes[2] == 4 and _YEAR.fullmatch(parts[2]):
         return min(int(parts[0]), int(parts[1])) <= 12 and max(int(parts[0]), int(parts[1])) <= 31
     return sizes[0] == 8 and bool(re.match(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])", parts[0]))
+
+
+@lru_cache(8)
+def _sizes(region: str) -> frozenset[int]:
+    """How many digits a national number of the region has, its leading 0, 1 or 8 counted or not."""
+    import phonenumbers
+
+    plan = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    if plan is None or plan.general_desc is None:
+        return frozenset()
+    lengths = plan.general_desc.possible_length
+    return frozenset(length + more for length in lengths if length > 0 for more in (0, 1, 2))
 
 
 def _valid(value: str, region: str) -> bool:

@@ -155,7 +155,7 @@ _STEMS = (
 
 _ASCII_STEMS = tuple(stem for stem in _STEMS if stem.isascii())
 _NAME = (
-    r"pass(?:words?|wd|phrase|code|wort)?|pwd|kennwort|zugangs(?:schlüssel|code|daten)|geheim(?:nis|schlüssel)|mdp"
+    r"pass(?:words?|wd|phrase|code|wort|e)?|pwd|kennwort|zugangs(?:schlüssel|code|daten)|geheim(?:nis|schlüssel)|mdp"
     r"|clé(?:s)?(?: (?:api|d['’]api|secrète|privée))?|contrase(?:ña|na)|clave|senha|chave"
     r"|parola(?: d['’]ordine)?|wachtwoord|has[łl]o|[sş]ifre(?:si|m|niz)?|lösenord(?:et)?|secret|token"
     r"|credentials?|bearer|authorization|jeton"
