@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from llmctl.core.model import Request, Response, Send
+from llmctl.core.model import Request, Response, Send, replace
 from llmctl.core.profile import PrivacyRule
 from llmctl.privacy.answers import judge
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from llmctl.core.errors import LlmctlError
-from llmctl.core.model import OnText, Request, Response, Send
+from llmctl.core.model import OnText, Request, Response, Send, replace
 from llmctl.core.profile import PrivacyRule
 from llmctl.privacy.redact import Redactor, StreamRestorer
 from llmctl.privacy.rewrite import map_strings
