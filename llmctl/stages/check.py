@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from llmctl.core.model import Request, Response, Send
 from llmctl.core.profile import PrivacyRule
-from llmctl.privacy.answers import judge
 
 
 def check(next: Send, rule: PrivacyRule) -> Send:
@@ -17,6 +16,8 @@ def check(next: Send, rule: PrivacyRule) -> Send:
     """
     if rule.answers == "off":
         return next
+    from llmctl.privacy.answers import judge
+
     if rule.answers == "warn":
 
         async def warn(request: Request) -> Response:
