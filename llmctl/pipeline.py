@@ -12,8 +12,10 @@ from functools import partial
 from llmctl.core.model import Send
 from llmctl.services import Services
 from llmctl.stages.cache import cache
+from llmctl.stages.check import check
 from llmctl.stages.provider import provider
 from llmctl.stages.record import record
+from llmctl.stages.redact import redact
 from llmctl.stages.retry import retry
 from llmctl.stages.single_flight import single_flight
 
@@ -23,6 +25,8 @@ Stage = Callable[[Send], Send]
 def stages(services: Services) -> list[Stage]:
     """Each stage with what it needs, as a function of the next one."""
     return [
+        partial(redact, rule=services.profile.privacy),
+        partial(check, rule=services.profile.privacy),
         partial(record, ledger=services.ledger, clock=services.clock, random=services.random),
         partial(cache, store=services.cache, keep=services.keep),
         partial(single_flight),

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl.config import find, resolve
+from llmctl.core.errors import Interrupted
 from llmctl.core.model import Request, Response, Target, Usage
 from llmctl.core.money import Nanos
 from llmctl.core.profile import Profile
 from llmctl.targets import Targets
 
 if TYPE_CHECKING:
+    from asyncio import Event
+
     from llmctl.config.resolve import Resolved
     from llmctl.core.ports import Provider
     from llmctl.pricing.book import PriceBook
@@ -24,15 +27,31 @@ if TYPE_CHECKING:
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The machine's own time. `wake` ends all sleeps with Interrupted, now and from then on."""
 
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
 
+    def __init__(self) -> None:
+        self._woken = False
+        self._alarm: Event | None = None
+
     async def sleep(self, seconds: float) -> None:
         import asyncio
 
-        await asyncio.sleep(seconds)
+        if self._alarm is None:
+            self._alarm = asyncio.Event()
+        if not self._woken:
+            try:
+                await asyncio.wait_for(self._alarm.wait(), seconds)
+            except TimeoutError:
+                return
+        raise Interrupted(2, "interrupted while waiting to try again")
+
+    def wake(self) -> None:
+        self._woken = True
+        if self._alarm is not None:
+            self._alarm.set()
 
 
 class SystemRandom:
@@ -71,11 +90,14 @@ class Services:
         home: Path | None = None,
         cwd: Path | None = None,
         warn: Callable[[str], None] = lambda text: None,
+        group: bool = False,
     ) -> None:
         self.environ = environ
         self.cwd = cwd or Path()
         self.home = home or Path(environ.get("LLMCTL_HOME") or find.data_folder(environ))
         self.warn = warn
+        self.group = group
+        """Many calls are to come: ledger and cache are written in groups, by `flush`."""
         self.clock = SystemClock()
         self.random = SystemRandom()
         self.run_id = os.urandom(8).hex()
@@ -131,17 +153,25 @@ class Services:
     def open_cache(self, ttl: float | None = None, max_bytes: int = 2**30) -> AnswerCache:
         from llmctl.state.cache import AnswerCache
 
-        return AnswerCache(self.home / "cache", ttl, max_bytes, self.warn)
+        return AnswerCache(self.home / "cache", ttl, max_bytes, self.warn, group=self.group)
 
     def keep(self, response: Response) -> bool:
-        """Whether an answer is worth a place in the cache (`cache.min_cost`)."""
-        return (response.cost or 0) >= self.profile.cache.min_cost
+        """Whether an answer may be stored: worth it (`cache.min_cost`), and not one to be blocked."""
+        if (response.cost or 0) < self.profile.cache.min_cost:
+            return False
+        if self.profile.privacy.answers != "block":
+            return True
+        from llmctl.privacy.answers import is_unsafe
+
+        return not is_unsafe(response, self.profile.privacy)
 
     @cached_property
     def ledger(self) -> SqliteLedger:
         from llmctl.usage.ledger import SqliteLedger
 
-        return SqliteLedger(self.home / "ledger.db", self.clock, lambda: self.prices.snapshot)
+        return SqliteLedger(
+            self.home / "ledger.db", self.clock, lambda: self.prices.snapshot, group=self.group
+        )
 
     @cached_property
     def prices(self) -> PriceBook:
@@ -209,6 +239,16 @@ class Services:
         from llmctl.providers.litellm import LitellmCodec
 
         return HttpProvider(self._wire, LitellmCodec(target))
+
+    def flush(self) -> None:
+        """Writes what ledger and cache have gathered. StorageError where the ledger cannot be written."""
+        for name in ("cache", "ledger"):
+            if self.__dict__.get(name) is not None:
+                self.__dict__[name].flush()
+
+    def wake(self) -> None:
+        """Ends every wait between attempts: what is not in flight is not to be sent any more."""
+        self.clock.wake()
 
     async def close(self) -> None:
         """Ends connections and files; what was paid for is on disk already."""

@@ -15,9 +15,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import orjson
+from typing import NamedTuple
 
 from llmctl.core.errors import StorageError
 
@@ -40,9 +38,10 @@ class Record(NamedTuple):
 class Journal:
     """The journal of one output, locked against a second run. Appends are written at once."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._fd = _open(path)
+    def __init__(self, path: Path | None) -> None:
+        """`path` None: a private file without a name, for a batch that goes to stdout."""
+        self.path = path or Path("the batch's temporary file")
+        self._fd = _open(path) if path else _nameless()
         self.end = 0
         self.damaged = 0
         self._synced = 0
@@ -97,7 +96,9 @@ class Journal:
                 break
             size *= 8
         if record is None:
-            raise StorageError(f"{self.path}: damaged at byte {offset}", hint="run the batch again with --restart")
+            raise StorageError(
+                f"{self.path}: damaged at byte {offset}", hint="run the batch again with --restart"
+            )
         return record
 
     def sync(self) -> None:
@@ -118,7 +119,8 @@ class Journal:
 
     def _fault(self, error: OSError) -> StorageError:
         return StorageError(
-            f"{self.path}: {error.strerror}", hint="what is finished is kept: make room and run the same command again"
+            f"{self.path}: {error.strerror}",
+            hint="what is finished is kept: make room and run the same command again",
         )
 
 
@@ -131,8 +133,17 @@ def _open(path: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
-        raise StorageError(f"{path}: another run is writing it", hint="wait for it, or choose another -o") from None
+        raise StorageError(
+            f"{path}: another run is writing it", hint="wait for it, or choose another -o"
+        ) from None
     return fd
+
+
+def _nameless() -> int:
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def parse(line: bytes, offset: int) -> Record | None:
@@ -146,7 +157,3 @@ def parse(line: bytes, offset: int) -> Record | None:
         return Record(kind.decode(), int(row), key.decode(), payload, offset)
     except ValueError:
         return None
-
-
-def pack(fields: dict[str, Any]) -> bytes:
-    return orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS)

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 import orjson
-
 from llmctl.batch.rows import Row
+
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import Response, Usage
 from llmctl.core.money import to_usd
@@ -78,7 +78,12 @@ def cost_of(outcome: Response | LlmctlError | None) -> int | None:
 
 def openai_row(row: Row, outcome: Response | LlmctlError | None) -> dict[str, Any]:
     """OpenAI's batch output: a status of 400 or more stands in `response`, other failures in `error`."""
-    fields: dict[str, Any] = {"id": f"batch_req_{row.number}", "custom_id": row.id, "response": None, "error": None}
+    fields: dict[str, Any] = {
+        "id": f"batch_req_{row.number}",
+        "custom_id": row.id,
+        "response": None,
+        "error": None,
+    }
     if isinstance(outcome, Response):
         body = outcome.body or openai_body(outcome)
         fields["response"] = {"status_code": 200, "request_id": str(body.get("id", "")), "body": body}

@@ -13,6 +13,7 @@ from llmctl.cli import failure, options
 
 COMMANDS = {
     "run": "Ask a model one thing.",
+    "batch": "Ask every row of a file once.",
     "usage": "What was asked, and what it cost.",
     "profile": "Profiles: list, show, check, path.",
     "cache": "The cache of answers: stats, clear, prune.",

@@ -25,8 +25,8 @@ def pull(name: Annotated[str, typer.Argument(help="The embedded model.")] = "smo
     from llmctl.providers.weights import pull as pull_weights
 
     options = current()
-    said = (lambda text: None) if options.quiet or options.json else _progress
-    path = pull_weights(name, services().home, said)
+    progress = None if options.quiet or options.json or not sys.stderr.isatty() else _progress
+    path = pull_weights(name, services().home, progress)
     if options.json:
         write_json({"model": f"local/{name}", "path": str(path)})
     else:
@@ -34,5 +34,6 @@ def pull(name: Annotated[str, typer.Argument(help="The embedded model.")] = "smo
     return 0
 
 
-def _progress(text: str) -> None:
-    sys.stderr.write(f"llmctl: {text}\n")
+def _progress(done: int, total: int) -> None:
+    end = "\n" if done >= total else ""
+    sys.stderr.write(f"\rllmctl: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB{end}")

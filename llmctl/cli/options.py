@@ -100,7 +100,7 @@ def add_globals(command: Any, *, environment: bool = False) -> None:
 
 def variable(parameter: Any) -> str | None:
     """LLMCTL_<NAME> of an option's longest name; none for help and completion."""
-    longest = max((name.lstrip("-") for name in parameter.opts), key=len)
+    longest: str = max((name.lstrip("-") for name in parameter.opts), key=len)
     if longest in ("help", "install-completion", "show-completion") or len(longest) < 2:
         return None
     return "LLMCTL_" + longest.replace("-", "_").upper()

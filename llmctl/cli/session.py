@@ -11,10 +11,12 @@ from llmctl.cli.options import Globals, current
 from llmctl.services import Services
 
 
-def services() -> Services:
-    """For the command that is running; warnings go to stderr unless --quiet."""
+def services(*, group: bool = False) -> Services:
+    """For the command that is running; warnings go to stderr unless --quiet. `group`: many calls."""
     options = current()
-    return Services(os.environ, name=options.profile, home=options.home_path, warn=warner(options))
+    return Services(
+        os.environ, name=options.profile, home=options.home_path, warn=warner(options), group=group
+    )
 
 
 def warner(options: Globals) -> Callable[[str], None]:

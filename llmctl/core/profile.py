@@ -111,6 +111,8 @@ class ModelRule:
     timeout: TimeoutRule | None = field(
         default=None, metadata={"rule": Rule("section", of=TimeoutRule, short="total")}
     )
+    fits: str = choice("auto", "auto", "simple", "normal", "complex")
+    """The most complex task that `-m auto` gives this model; `auto`: judged by its price."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -189,18 +191,44 @@ class PriceRule:
     reasoning: float | None = number(None)
 
 
+PRIVACY_KINDS = ("card", "email", "ssn", "phone", "iban", "ip", "secret")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class PrivacyRule:
-    redact: tuple[str, ...] = texts(choices=("card", "email", "ssn", "phone", "iban", "ip", "secret"))
+    """What is kept from leaving, and what an answer may not say.
+
+    `names` and `words` (label: list of words) are found as whole words, `patterns` (label: regular
+    expression) as they are written; labels name the placeholders. `answers` judges what comes back
+    for `answer_kinds`, `forbidden` words and `forbidden_patterns`.
+    """
+
+    redact: tuple[str, ...] = texts(choices=PRIVACY_KINDS)
     mode: str = choice("reversible", "reversible", "mask")
     names: tuple[str, ...] = texts()
+    words: Mapping[str, Any] = values()
     patterns: Mapping[str, str] = values()
     forbidden: tuple[str, ...] = texts()
+    forbidden_patterns: Mapping[str, str] = values()
     region: str = text("US")
-    max_chars: int | None = whole(10_000, 1)
+    max_chars: int | None = whole(None, 0)
+    """Characters of one text; null: 10,000 where the profile redacts, else no limit; 0: no limit."""
     over_max: str = choice("cut", "cut", "refuse")
     answers: str = choice("off", "off", "warn", "mask", "block")
+    answer_kinds: tuple[str, ...] = texts("secret", choices=PRIVACY_KINDS)
     log_texts: bool = flag(False)
+
+    @property
+    def redacts(self) -> bool:
+        """Whether anything is looked for in what goes out."""
+        return bool(self.redact or self.names or self.words or self.patterns)
+
+    @property
+    def limit(self) -> int | None:
+        """The length limit in force, in characters of one text; None: no limit."""
+        if self.max_chars is None:
+            return 10_000 if self.redacts else None
+        return self.max_chars or None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

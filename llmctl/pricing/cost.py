@@ -73,6 +73,37 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A span of each of the days (1 is Monday) in UTC, in minutes; it wraps if `end` <= `start`."""
+
+    days: frozenset[int]
+    start: int
+    end: int
+
+    def holds(self, day: int, minute: int) -> bool:
+        """Both bounds belong to the same day: a window that wraps has two spans in it."""
+        if self.start < self.end:
+            inside = self.start <= minute < self.end
+        else:
+            inside = minute >= self.start or minute < self.end
+        return inside and day in self.days
+
+
+@dataclass(frozen=True, slots=True)
+class OffPeak:
+    """Rates that hold for requests within any of the windows, whatever their length."""
+
+    windows: tuple[Window, ...]
+    rates: Rates
+
+    def holds(self, at: float) -> bool:
+        """Whether `at` (Unix seconds) is off-peak."""
+        minutes = int(at // 60)
+        day = (minutes // 1440 + 3) % 7 + 1  # 1 January 1970 was a Thursday
+        return any(window.holds(day, minutes % 1440) for window in self.windows)
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """What a model costs.
 
@@ -85,6 +116,7 @@ class Price:
     services: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
     request: Decimal = ZERO
     request_most: Decimal = ZERO
+    off_peak: OffPeak | None = None
 
     @property
     def base(self) -> Rates:
@@ -108,15 +140,18 @@ class Price:
 FREE = Price((Step(0, Rates(ZERO, ZERO)),))
 
 
-def cost(price: Price, usage: Usage, *, batch: bool = False, service: str | None = None) -> Nanos:
+def cost(
+    price: Price, usage: Usage, *, batch: bool = False, service: str | None = None, at: float | None = None
+) -> Nanos:
     """What the usage costs, exact, rounded half to even once.
 
-    `service` is the service tier that the answer names; `batch` stands for the provider's batch API.
+    `service` is the service tier that the answer names, `batch` stands for the provider's batch
+    API, `at` is when the request was sent (Unix seconds), for prices that depend on the hour.
     """
-    rates = price.steps[0].rates
-    for step in price.ladder("batches" if batch else service):
-        if usage.input_tokens > step.over or step.over == 0:
-            rates = step.rates
+    ladder = price.ladder("batches" if batch else service)
+    rates = [step.rates for step in ladder if usage.input_tokens > step.over or step.over == 0][-1]
+    if price.off_peak and ladder is price.steps and at is not None and price.off_peak.holds(at):
+        rates = price.off_peak.rates
     total = price.request
     for kind, tokens in _split(usage):
         if tokens:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeGuard
 
 from llmctl.core.money import NANO, per_token
 from llmctl.core.profile import PriceRule
-from llmctl.pricing.cost import FALLBACK, FREE, ZERO, Price, Rates, Step
+from llmctl.pricing.cost import FALLBACK, FREE, ZERO, OffPeak, Price, Rates, Step, Window
 
 KINDS = {
     "input_cost_per_token": "input",
@@ -33,6 +34,8 @@ KINDS = {
 KEY = re.compile(
     rf"({'|'.join(sorted(KINDS, key=len, reverse=True))})(?:_above_(\d+)(k?)_tokens)?(?:_([a-z]+))?"
 )
+
+HOURS = re.compile(r"\s*(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)\s*")
 
 CHAT_MODES = frozenset({"chat", "responses", "completion"})
 OWN_MACHINE = frozenset(
@@ -65,7 +68,7 @@ def read_entry(entry: Mapping[str, Any]) -> Price | None:
     if not (base.input or usual) or not (base.output or entry.get("mode") not in CHAT_MODES):
         return FREE if provider in OWN_MACHINE else None
     services = {name: _service(levels, steps) for name, levels in tables.items()}
-    return Price(steps, services, usual, most)
+    return Price(steps, services, usual, most, _off_peak(entry.get("off_peak_pricing"), base))
 
 
 def read_rule(rule: PriceRule) -> Price | None:
@@ -119,13 +122,10 @@ def _is_price(value: object) -> TypeGuard[float]:
 
 def _listed(tiers: object) -> list[Mapping[str, Any]]:
     """The usable rows of `tiered_pricing`: a range of two numbers and an input price."""
-    if not isinstance(tiers, Sequence) or isinstance(tiers, str):
-        return []
     return [
         tier
-        for tier in tiers
-        if isinstance(tier, Mapping)
-        and isinstance(tier.get("range"), Sequence)
+        for tier in _mappings(tiers)
+        if isinstance(tier.get("range"), list)
         and len(tier["range"]) == 2
         and all(_is_price(bound) for bound in tier["range"])
         and _is_price(tier.get("input_cost_per_token"))
@@ -205,3 +205,43 @@ def _request(entry: Mapping[str, Any], provider: str) -> tuple[Decimal, Decimal]
         if fees:
             usual, most = usual + min(fees), most + max(fees)
     return usual, most
+
+
+def _off_peak(block: object, base: Rates) -> OffPeak | None:
+    """The cheaper hours, where they are told in UTC and are cheaper; standard rates hold otherwise."""
+    if not isinstance(block, Mapping) or block.get("weekday_timezone") not in (None, "", "UTC"):
+        return None
+    rules = [*_mappings(block.get("windows")), block]
+    windows = [
+        window
+        for rule in rules
+        for hours in _texts(rule.get("hours_utc"))
+        if (window := _window(hours, rule.get("weekdays"))) is not None
+    ]
+    own = {KINDS[key]: per_token(value) for key, value in block.items() if key in KINDS and _is_price(value)}
+    rates = replace(base, **own)
+    dearer = any(rates.of(kind) > base.of(kind) for kind in ("input", "output", *FALLBACK))
+    return OffPeak(tuple(windows), rates) if windows and not dearer else None
+
+
+def _window(hours: str, weekdays: object) -> Window | None:
+    match = HOURS.fullmatch(hours)
+    if match is None:
+        return None
+    first_hour, first_minute, last_hour, last_minute = map(int, match.groups())
+    days = frozenset(range(1, 8)) if weekdays is None else _days(weekdays)
+    return Window(days, first_hour * 60 + first_minute, last_hour * 60 + last_minute)
+
+
+def _days(weekdays: object) -> frozenset[int]:
+    known = weekdays if isinstance(weekdays, list) else []
+    return frozenset(day for day in known if isinstance(day, int) and not isinstance(day, bool))
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _texts(value: object) -> list[str]:
+    found = [value] if isinstance(value, str) else value
+    return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []

@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmctl.core.errors import OversizedAnswer, ProviderTimeout
+from llmctl.core.errors import Billed, OversizedAnswer, ProviderTimeout
 from llmctl.core.model import Request
 from llmctl.core.ports import HttpCall
 from llmctl.providers import classify, events
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientResponse, ClientSession, ClientTimeout
 
 ERROR_BYTES = 65_536
 
@@ -168,7 +168,7 @@ class Limits:
         self.deadline = request.deadline
         self.model = request.target.model
 
-    def connect(self) -> object:
+    def connect(self) -> ClientTimeout:
         from aiohttp import ClientTimeout
 
         return ClientTimeout(total=None, sock_connect=self.timeouts.connect)
@@ -197,10 +197,10 @@ class Limits:
             "idle": "the answer stalled",
             "total": "no answer",
         }
-        billed = "no" if what == "connect" else "unknown"
+        billed: Billed = "no" if what == "connect" else "unknown"
         return ProviderTimeout(
             f"{self.model}: {said[what]} within {seconds:g} s (timeout.{what})", billed=billed
-        )  # type: ignore[arg-type]  # the two literals
+        )
 
 
 def oversized(cap: int, request: Request) -> OversizedAnswer:

@@ -8,12 +8,11 @@ refused at once, saying when to come back.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmctl.core.errors import LlmctlError
 from llmctl.core.loop import loop
-from llmctl.core.model import Attempt, Request, Response, Send
+from llmctl.core.model import Attempt, OnText, Request, Response, Send, replace
 from llmctl.core.money import Nanos
 from llmctl.core.ports import Clock, Random
 from llmctl.core.profile import RetryRule
@@ -52,10 +51,10 @@ class _Call:
         listener = request.on_text
         self.request = request if listener is None else replace(request, on_text=self._listen(listener))
 
-    def _listen(self, listener: object) -> object:
+    def _listen(self, listener: OnText) -> OnText:
         def on_text(text: str) -> None:
             self.shown = True
-            listener(text)  # type: ignore[operator]  # an OnText
+            listener(text)
 
         return on_text
 

@@ -7,8 +7,7 @@ texts, and each value carries its own BLAKE2b checksum, so that a cut or changed
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from functools import cache as once
 from pathlib import Path
 from typing import Any
@@ -22,27 +21,63 @@ from llmctl.state.files import private_file, private_folder
 SUM = 32
 LOCKED_S = 0.5
 """How long a locked cache is waited for before the call goes on without it."""
+CULL_EVERY = 5_000
+"""Grouped entries between two looks at what has expired and at the size."""
 STORED = ("text", "model", "finish_reason", "reasoning", "tool_calls", "parsed", "cost", "warnings", "body")
 
 
 class AnswerCache:
     """Implements `core.ports.Cache`. Faults become one warning each run, then misses."""
 
-    def __init__(self, folder: Path, ttl: float | None, max_bytes: int, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ttl: float | None,
+        max_bytes: int,
+        warn: Callable[[str], None],
+        *,
+        group: bool = False,
+    ) -> None:
+        """`group`: what is set waits for `flush`, which writes it in one transaction."""
         self.folder = folder
         self.ttl = ttl
         self.max_bytes = max_bytes
         self._warn = warn
         self._store: Any = None
         self._broken = False
+        self._group = group
+        self._waiting: dict[str, Response] = {}
+        self._written = 0
 
     def get(self, key: str) -> Response | None:
         """The stored answer, or None: not there, expired, damaged, or the cache is out of order."""
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            return waiting
         value = self._try(lambda store: store.get(key))
         return unpack(value) if isinstance(value, str) else None
 
     def set(self, key: str, response: Response) -> None:
-        self._try(lambda store: store.set(key, pack(response), expire=self.ttl))
+        if self._group:
+            self._waiting[key] = response
+        else:
+            self._try(lambda store: store.set(key, pack(response), expire=self.ttl))
+
+    def flush(self) -> None:
+        """Writes what `set` has gathered."""
+        gathered, self._waiting = self._waiting, {}
+        if gathered:
+            self._try(lambda store: self._write(store, gathered))
+
+    def _write(self, store: Any, gathered: Mapping[str, Response]) -> None:
+        with store.transact():
+            for key, response in gathered.items():
+                store.set(key, pack(response), expire=self.ttl)
+        self._written += len(gathered)
+        if self._written >= CULL_EVERY:
+            self._written = 0
+            store.expire()
+            store.cull()
 
     def remove(self, key: str) -> bool:
         return bool(self._try(lambda store: store.delete(key)))
@@ -62,6 +97,7 @@ class AnswerCache:
         return {"entries": count, "bytes": size, "max_bytes": self.max_bytes, "folder": str(self.folder)}
 
     def close(self) -> None:
+        self.flush()
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -73,7 +109,7 @@ class AnswerCache:
 
         try:
             if self._store is None:
-                self._store = _open(self.folder, self.max_bytes)
+                self._store = _open(self.folder, self.max_bytes, culling=not self._group)
             return use(self._store)
         except diskcache.Timeout:
             self._complain("is locked by another process")
@@ -89,7 +125,7 @@ class AnswerCache:
         self._warn = lambda _: None
 
 
-def _open(folder: Path, max_bytes: int) -> Any:
+def _open(folder: Path, max_bytes: int, *, culling: bool) -> Any:
     import diskcache
 
     private_folder(folder)
@@ -100,6 +136,9 @@ def _open(folder: Path, max_bytes: int) -> Any:
         size_limit=max_bytes,
         eviction_policy="least-recently-stored",
         statistics=0,
+        cull_limit=10 if culling else 0,  # in groups, `_write` culls now and then instead of at every set
+        sqlite_cache_size=1024,  # pages; with the default, a million entries would fill 32 MB of memory
+        sqlite_mmap_size=0,
     )
     for name in ("cache.db", "cache.db-wal", "cache.db-shm"):
         private_file(folder / name)
@@ -143,7 +182,7 @@ def _text_disk() -> type:
 def pack(response: Response) -> str:
     """Checksum, then JSON."""
     fields = {name: getattr(response, name) for name in STORED}
-    fields["usage"] = asdict(response.usage)
+    fields["usage"] = {name: getattr(response.usage, name) for name in Usage.__slots__}
     data = orjson.dumps(fields)
     return digest(data)[:SUM] + data.decode()
 

@@ -54,15 +54,15 @@ class App:
         form = format_of(request)
         try:
             ask = form.read(request)
+            spec = self.script.pick(ask)
+            return self._exchange(request, _reply(ask, form, spec), spec, ends)
         except Refused as refused:
-            return self._exchange(request, Reply.failed(_BLANK, form, refused.failure), None, ends)
-        spec = self.script.pick(ask)
-        try:
-            reply = _reply(ask, form, spec)
+            failure = refused.failure
         except Unfit as unfit:
-            spec = None
-            reply = Reply.failed(ask, form, Failure(500, message=f"test server: {unfit}"))
-        return self._exchange(request, reply, spec, ends)
+            failure = Failure(500, message=f"test server: {unfit}")
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must be read by the test, not look like a reset
+            failure = Failure(500, message=f"test server: {error!r}")
+        return self._exchange(request, Reply.failed(_BLANK, form, failure), None, ends)
 
     def _exchange(self, request: Request, reply: Reply, spec: Spec | None, ends: bool) -> Exchange:
         if self.script.headers:

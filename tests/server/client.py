@@ -31,7 +31,9 @@ class TestServer:
         self.gemini = f"{self.url}/v1beta"
         self.ollama = self.url
         self._process = process
-        self._context = ssl._create_unverified_context() if tls else None
+        context = ssl._create_unverified_context()
+        no_proxy = urllib.request.ProxyHandler({})
+        self._opener = urllib.request.build_opener(no_proxy, urllib.request.HTTPSHandler(context=context))
 
     @classmethod
     def start(cls, *, tls: tuple[Path, Path] | None = None, log: bool = True) -> TestServer:
@@ -90,11 +92,8 @@ class TestServer:
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", data, method=method)
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)
-        )
         try:
-            with opener.open(request, timeout=30) as response:
+            with self._opener.open(request, timeout=30) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             raise ValueError(json.load(error)["error"]) from error

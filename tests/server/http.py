@@ -71,12 +71,15 @@ class Connection(asyncio.Protocol):
         if request is None:
             return
         exchange = self._exchange = self._answer(request, self)
-        if all(isinstance(step, bytes) for step in exchange.steps):
-            self._transport.write(b"".join(exchange.steps))  # type: ignore[arg-type]
+        steps = exchange.steps
+        plain = [step for step in steps if isinstance(step, bytes)]
+        if len(plain) == len(steps):
+            self._transport.write(b"".join(plain))
             if self._drained.is_set():
                 self._played()
                 return
-        self._task = asyncio.ensure_future(self._play([] if not self._drained.is_set() else exchange.steps))
+            steps = []  # all is written; what is left is to wait until the kernel has it
+        self._task = asyncio.ensure_future(self._play(steps))
 
     async def _play(self, steps: list[Step]) -> None:
         for step in steps:

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from .answer import Ask, Json, require
 from .faults import Spec, parse
 
-FIELDS = frozenset({"queue", "default", "by_key", "by_model", "match", "random", "latency", "headers"})
+FIELDS = {"queue", "default", "by_key", "by_model", "match", "random", "latency", "headers"}
+
+
+def _check(given: Json, fields: set[str]) -> Json:
+    unknown = ", ".join(sorted(given.keys() - fields))
+    require(not unknown, f"unknown field of a script: {unknown}; known: {', '.join(sorted(fields))}")
+    return given
 
 
 @dataclass(slots=True)
@@ -22,6 +28,7 @@ class Rule:
 
     @classmethod
     def of(cls, given: Json) -> Rule:
+        """Fields other than these two are the caller's to check."""
         queue = deque(parse(each) for each in given.get("queue", ()))
         return cls(queue, parse(given.get("default")), "default" in given)
 
@@ -57,18 +64,22 @@ class Script:
 
     def __init__(self, given: Json) -> None:
         """Raises `Refused` or `ValueError` for what is no script."""
-        unknown = sorted(given.keys() - FIELDS)
-        require(
-            not unknown,
-            f"unknown field of a script: {', '.join(unknown)}; known: {', '.join(sorted(FIELDS))}",
-        )
+        _check(given, FIELDS)
         self.latency = float(given.get("latency", 0))
         self.headers: dict[str, str] = {name: str(value) for name, value in given.get("headers", {}).items()}
-        self._match = [(rule["contains"], Rule.of(rule)) for rule in given.get("match", ())]
-        self._by_key = {key: Rule.of(rule) for key, rule in given.get("by_key", {}).items()}
-        self._by_model = {model: Rule.of(rule) for model, rule in given.get("by_model", {}).items()}
+        self._match = [
+            (rule["contains"], Rule.of(_check(rule, {"contains", "queue", "default"})))
+            for rule in given.get("match", ())
+        ]
+        self._by_key = {
+            key: Rule.of(_check(rule, {"queue", "default"})) for key, rule in given.get("by_key", {}).items()
+        }
+        self._by_model = {
+            model: Rule.of(_check(rule, {"queue", "default"}))
+            for model, rule in given.get("by_model", {}).items()
+        }
         self._rule = Rule.of(given)
-        self._dice = Dice(given.get("random", {}))
+        self._dice = Dice(_check(given.get("random", {}), {"seed", "faults"}))
 
     def pick(self, ask: Ask) -> Spec | None:
         """The fault of this request; side requests (a list of models) only have those of their key."""

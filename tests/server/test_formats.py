@@ -155,7 +155,7 @@ def test_gemini_takes_its_key_in_the_address(server: TestServer) -> None:
 
 
 def test_gemini_tells_a_refused_prompt_in_a_200(server: TestServer) -> None:
-    """Content policy has no error status there: a client that looks at the status alone takes it for success."""
+    """Content policy has no error status there: who looks at the status alone takes it for success."""
     server.script(default="content_policy")
     heard = talk_to(server, "gemini")
     assert heard.status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -13,11 +14,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .client import PACKAGE, ROOT, TestServer, refused_url
-from .raw import HEADERS, KEY, QUIET, Heard, ask, listen, talk
+from .raw import HEADERS, KEY, QUIET, ask, listen, talk
 
 
 def say(server: TestServer, text: str = "hello", *, key: str = KEY, model: str = "some-model") -> int:
@@ -41,7 +43,7 @@ def test_queue_then_default(server: TestServer) -> None:
 
 
 def test_narrow_rules_win(server: TestServer) -> None:
-    """Text before key before model before the rest: a row, a key or a house can fail while others work."""
+    """Text before key before model before the rest: one row, key or house fails while others work."""
     server.script(
         match=[{"contains": "row 7", "queue": ["status:500"]}],
         by_key={"bad": {"default": "status:401"}, "good": {"default": None}},
@@ -56,7 +58,7 @@ def test_narrow_rules_win(server: TestServer) -> None:
 
 
 def test_side_requests_use_up_no_queue(server: TestServer) -> None:
-    """A list of models asked for in between must not take the fault meant for the chat; its key's does hold."""
+    """A list of models asked for in between must not take the fault meant for the chat; its key's holds."""
     server.script(queue=["status:500"], by_key={"bad": {"default": "key_refused"}})
     assert talk(server.port, "/v1/models", headers=HEADERS["openai"]).status == 200
     assert talk(server.port, "/v1/models", headers={"Authorization": "Bearer bad"}).status == 401
@@ -83,10 +85,22 @@ def test_latency_and_headers(server: TestServer) -> None:
         assert heard.seconds >= 0.15
 
 
-def test_unknown_fields_of_a_script(server: TestServer) -> None:
+@pytest.mark.parametrize(
+    "script",
+    [{"que": []}, {"by_key": {"k": {"defualt": None}}}, {"match": [{"contains": "x", "fault": "html"}]}],
+)
+def test_unknown_fields_of_a_script(script: dict[str, Any], server: TestServer) -> None:
     """A misspelt field would leave the fault out and the test green."""
-    with pytest.raises(ValueError, match="unknown field of a script: que"):
-        server.script(que=["status:500"])
+    with pytest.raises(ValueError, match="unknown field of a script: "):
+        server.script(**script)
+
+
+def test_a_fault_that_fails_is_told(server: TestServer) -> None:
+    """Were the connection just dropped, the test would take it for the fault it asked for."""
+    server.script(default="ratelimit:nonsense")
+    heard = talk(server.port, *ask(), HEADERS["openai"])
+    assert heard.status == 500
+    assert heard.error["message"].startswith("test server: ValueError")
 
 
 def test_log(server: TestServer) -> None:
@@ -191,25 +205,29 @@ def test_no_log() -> None:
         assert quiet.stats()["requests"] == 1
 
 
-def test_tls(tls_server: TestServer) -> None:
-    """A certificate that nobody trusts is refused by a client that checks, and resets work below TLS too."""
+def test_tls_is_refused(tls_server: TestServer) -> None:
+    """A certificate that nobody trusts must be one, or a client that never checks would pass."""
     client = http.client.HTTPSConnection("127.0.0.1", tls_server.port, context=ssl.create_default_context())
     with pytest.raises(ssl.SSLCertVerificationError):
         client.request("GET", "/v1/models")
-    tls_server.script(queue=["reset_before_headers", None])
+
+
+def test_faults_work_below_tls(tls_server: TestServer) -> None:
+    """A reset must be one under TLS too. (asyncio tells it from an end of file, `ssl.SSLSocket` does not.)"""
     path, body = ask()
-    seen: list[Heard] = []
-    for _ in range(2):
-        with (
-            socket.create_connection(("127.0.0.1", tls_server.port)) as plain,
-            ssl._create_unverified_context().wrap_socket(plain) as connection,
-        ):
-            data = json.dumps(body).encode()
-            head = f"POST {path} HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {len(data)}\r\n"
-            connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + data)
-            seen.append(listen(connection))
-    assert (seen[0].raw, seen[0].end) == (b"", "reset")
-    assert seen[1].text == "echo: one two three four"
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {len(data)}\r\n"
+
+    async def say_once() -> bytes:
+        context = ssl._create_unverified_context()
+        reader, writer = await asyncio.open_connection("127.0.0.1", tls_server.port, ssl=context)
+        writer.write(head.encode() + b"Connection: close\r\n\r\n" + data)
+        return await reader.read()
+
+    tls_server.script(queue=["reset_before_headers", None])
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(say_once())
+    assert b"echo: one two three four" in asyncio.run(say_once())
 
 
 def test_two_servers(server: TestServer, other_server: TestServer) -> None:
@@ -255,8 +273,8 @@ def test_sigterm_ends_it_with_stalled_clients() -> None:
     server.script(default="no_headers")
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         body = json.dumps(ask()[1])
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n\r\n"
-        connection.sendall((head + body).encode())
+        head = f"POST {ask()[0]} HTTP/1.1\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}"
+        connection.sendall(f"{head}\r\n\r\n{body}".encode())
         connection.settimeout(QUIET)
         with pytest.raises(TimeoutError):
             connection.recv(1)

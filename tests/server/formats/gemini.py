@@ -109,7 +109,9 @@ def events(ask: Ask, answer: Answer) -> list[Event]:
         Event(frame(_response(answer, [_candidate([part], None)], last=False)))
         for part in _parts(answer, whole=False)
     ]
-    last = _response(answer, [_candidate([{"text": ""}], _finish(answer))], last=True)
+    last = _response(
+        answer, [_candidate([{"text": ""}] if answer.text is not None else [], _finish(answer))], last=True
+    )
     return [*made, Event(frame(last), "finish")]
 
 

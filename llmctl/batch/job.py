@@ -1,0 +1,110 @@
+"""What one batch is asked to do, and how a row of it becomes a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from llmctl.ask import Ask
+from llmctl.batch.rows import Row
+from llmctl.core.canonical import canonical, clean, digest
+from llmctl.core.model import Message, Request, replace
+from llmctl.services import Services
+from llmctl.targets import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The command's options. `shard` (i, n) takes every n-th row from the i-th on, i from 1."""
+
+    ask: Ask = field(default_factory=Ask)
+    out: Path | None = None
+    concurrency: int = 32
+    limit: int | None = None
+    shard: tuple[int, int] | None = None
+    restart: bool = False
+    retry_failed: bool = False
+    order: Literal["input", "done"] = "input"
+    format: Literal["llmctl", "openai"] | None = None
+
+    @property
+    def journal(self) -> Path | None:
+        return self.out and self.out.with_name(self.out.name + ".journal")
+
+    @property
+    def failed_out(self) -> Path | None:
+        return self.out and self.out.with_name(self.out.name + ".failed.jsonl")
+
+    def takes(self, row: int) -> bool:
+        """Whether the row of that number belongs to this run."""
+        if self.limit is not None and row >= self.limit:
+            return False
+        return self.shard is None or row % self.shard[1] == self.shard[0] - 1
+
+    def openai(self, row: Row) -> bool:
+        return row.openai if self.format is None else self.format == "openai"
+
+    def context(self, services: Services) -> str:
+        """A hash over all that, beside the input, decides what OUT holds."""
+        values = [(path, str(value)) for path, value, _ in services.resolved.origins()]
+        ask = self.ask
+        asked = [ask.system, ask.model, dict(ask.params), list(ask.messages), ask.schema]
+        shape = [self.limit, self.shard, self.order, self.format]
+        return digest(canonical([values, asked, shape]))[:32]
+
+
+class Composer:
+    """Makes requests of rows; what rows have in common is worked out once."""
+
+    def __init__(self, services: Services, ask: Ask) -> None:
+        self.services = services
+        self.ask = ask
+        self._choices: dict[str | None, Choice] = {}
+        self._template: dict[str | None, Request] = {}
+
+    def request(self, row: Row) -> Request:
+        """The row's Request; LlmctlError where it cannot be one (unknown model)."""
+        name = row.model or self.ask.model
+        base = self._template.get(name)
+        if base is None:
+            base = self._template[name] = self._base(self._choice(name, {}))
+        messages = self.messages(row)
+        if row.params:
+            choice = self._choice(name, row.params)
+            base = replace(base, params=choice.params, defaults=choice.defaults)
+        return replace(base, messages=messages, tag=row.tag or self.ask.tag, keep_body=row.openai)
+
+    def messages(self, row: Row) -> tuple[Message, ...]:
+        messages: list[Message] = []
+        system = row.system if row.system is not None else self.ask.system
+        if system:
+            messages.append({"role": "system", "content": clean(system)})
+        messages.extend(self.ask.messages)
+        if row.messages:
+            messages.extend(row.messages)
+        else:
+            messages.append({"role": "user", "content": clean(row.prompt or "")})
+        return tuple(messages)
+
+    def _choice(self, name: str | None, params: Mapping[str, Any]) -> Choice:
+        if params:
+            return self.services.targets.choose(name, {**self.ask.params, **params})
+        if name not in self._choices:
+            self._choices[name] = self.services.targets.choose(name, self.ask.params)
+        return self._choices[name]
+
+    def _base(self, choice: Choice) -> Request:
+        keys: Sequence[str] = choice.target.keys
+        return Request(
+            target=choice.target,
+            messages=(),
+            params=choice.params,
+            defaults=choice.defaults,
+            schema=self.ask.schema,
+            cache=self.ask.cache,
+            key=keys[0] if keys else None,
+            run_id=self.services.run_id,
+            profile=self.services.resolved.name,
+        )

@@ -1,0 +1,141 @@
+"""llmctl batch: a file of prompts, each asked once."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmctl.ask import Ask
+from llmctl.cli.inputs import key_values
+from llmctl.cli.options import Globals, current
+from llmctl.cli.session import services
+from llmctl.core.errors import Interrupted, LlmctlError, UsageError
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+CONCURRENCY = 32
+
+
+@app.command()
+def batch(
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A file of prompts: JSONL, CSV, TSV, text; `-` is stdin.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Where answers go; default: stdout.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, max=100_000, help="Requests in flight.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="The first N rows only.")] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart/--resume", help="Forget what is finished and start anew.")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask failed rows again.")] = False,
+    order: Annotated[
+        str, typer.Option("--order", help="Rows as in the input, or as they are done: input|done.")
+    ] = "input",
+    format: Annotated[str | None, typer.Option("--format", help="Form of the output: llmctl|openai.")] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Every N-th row from the I-th on.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="A model of the profile, or provider/model.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("-s", "--system", help="System text for rows without their own.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("-O", "--option", help="A model parameter, as key=value; repeatable.")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask anew and replace stored answers.")] = False,
+    tag: Annotated[str | None, typer.Option("--tag", help="A label for usage reports and budgets.")] = None,
+) -> int:
+    """Ask every row of a file once; the same command goes on where it was stopped."""
+    from llmctl.batch.command import Batch
+    from llmctl.batch.job import Job
+    from llmctl.batch.source import Source
+    from llmctl.core.loop import run as run_core
+
+    options = current()
+    if options.json and out is None:
+        raise UsageError("--json puts the summary on stdout", hint="name the output with -o")
+    opened = services(group=True)
+    job = Job(
+        ask=Ask(
+            system=system,
+            model=model,
+            params=key_values(option or [], "-O"),
+            cache="off" if no_cache else "refresh" if refresh else "use",
+            tag=tag,
+        ),
+        out=out,
+        concurrency=concurrency or opened.profile.limits.concurrency or CONCURRENCY,
+        limit=limit,
+        shard=shard_of(shard),
+        restart=restart,
+        retry_failed=retry_failed,
+        order=one_of("--order", order, "input", "done"),  # type: ignore[arg-type]  # checked against the two
+        format=one_of("--format", format, "llmctl", "openai") if format else None,  # type: ignore[arg-type]  # likewise
+    )
+    live = sys.stderr.isatty() and not options.json
+    batched = Batch(opened, job, Source(None if source == "-" else source), quiet=options.quiet, live=live)
+    outcome = run_core(batched.run())
+    return told(outcome, job, options)
+
+
+def told(outcome: object, job: object, options: Globals) -> int:
+    """The summary on stderr (or, with --json, on stdout), then why it stopped, if it did."""
+    from llmctl.batch.command import Outcome
+    from llmctl.batch.job import Job
+    from llmctl.batch.progress import say, table
+    from llmctl.formats.envelope import write_json
+
+    assert isinstance(outcome, Outcome)
+    assert isinstance(job, Job)
+    failed_out = job.failed_out if job.failed_out and job.failed_out.is_file() else None
+    if options.json:
+        files = {"out": str(job.out), "failed_out": str(failed_out) if failed_out else None}
+        halted = outcome.halted.envelope() if outcome.halted else None
+        write_json({**outcome.summary, **files, "stopped": halted})
+    if not options.quiet and not options.json:
+        if outcome.already:
+            say(f"all {outcome.summary['rows']:,} rows were finished before; nothing was sent")
+        elif outcome.tally.rows == 0:
+            say("zero rows: nothing to do")
+        else:
+            sys.stderr.write(table(outcome.tally) + "\n")
+        if failed_out:
+            say(f"the rows that failed are in {failed_out}, ready to be run again; or use --retry-failed")
+    if outcome.halted:
+        say(stopped(outcome.halted, job.out is not None))
+    return outcome.exit_code
+
+
+def stopped(why: LlmctlError, resumable: bool) -> str:
+    """Why the batch stopped and how it goes on."""
+    reason = why.message + (f" ({why.hint})" if why.hint and not isinstance(why, Interrupted) else "")
+    if not resumable:
+        return f"stopped: {reason}"
+    command = " ".join(shlex.quote(arg) for arg in sys.argv[1:] if arg != "--restart")
+    return f"stopped: {reason}; to go on: llmctl {command}"
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """`2/8`: the second of eight."""
+    if text is None:
+        return None
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit()) or not 1 <= int(index) <= int(count):
+        raise UsageError(f"--shard {text}: not I/N with I from 1 to N", hint="for example --shard 1/4")
+    return int(index), int(count)
+
+
+def one_of(option: str, value: str, *known: str) -> str:
+    if value not in known:
+        raise UsageError(f"{option} {value}: not one of {', '.join(known)}")
+    return value

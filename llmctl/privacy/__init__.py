@@ -1,0 +1,1 @@
+"""What must not leave, what must not come back: detectors, placeholders, judged answers."""

@@ -1,0 +1,1 @@
+"""Prompts as code: templates, examples, reasoning, checks, shrinking, schemas and attachments."""

@@ -1,0 +1,107 @@
+"""Templates of other tools: `llm` (YAML, `$name`) and Prompty (`.prompty`, roles as `system:` lines)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from llmctl.config.nodes import Node
+from llmctl.prompts.model import Missing, Template, Variable
+from llmctl.prompts.templates import mapping, text_of, wrong, yaml_head
+
+LLM_KEYS = [
+    "name",
+    "prompt",
+    "system",
+    "model",
+    "defaults",
+    "options",
+    "schema_object",
+    "extract",
+    "extract_last",
+]
+LLM_REFUSED = ["tools", "functions", "fragments", "system_fragments", "attachments", "attachment_types"]
+ROLE = re.compile(r"^\s{0,3}(?:#{1,6}\s*)?(system|user|assistant)\s*:[ \t]*$", re.MULTILINE | re.IGNORECASE)
+TYPES = {"string": "string", "number": "number", "integer": "integer", "boolean": "boolean", "array": "list"}
+HOUSES = {"openai": "openai", "azure_openai": "azure", "azure": "azure", "anthropic": "anthropic"}
+
+
+def from_llm(text: str, source: str, path: Path | None = None) -> Template:
+    """A template of `llm`. What would change its meaning when left out (tools, fragments) is refused."""
+    head = yaml_head(text, source)
+    assert isinstance(head.value, dict)
+    for key in LLM_REFUSED:
+        if key in head.value:
+            raise wrong(head.value[key], key, "not supported in templates of `llm`", "remove the key")
+    keys = mapping(head, "", LLM_KEYS)
+    texts = {key: text_of(keys[key], key) for key in ("name", "prompt", "system", "model") if key in keys}
+    defaults = mapping(keys["defaults"], "defaults") if "defaults" in keys else {}
+    options = mapping(keys["options"], "options") and keys["options"].plain() if "options" in keys else {}
+    return Template(
+        name=texts.get("name") or (path.stem if path else "template"),
+        source=source,
+        body=texts.get("prompt", "$input"),
+        body_line=keys["prompt"].line if "prompt" in keys else 1,
+        path=path,
+        system=texts.get("system"),
+        system_line=keys["system"].line if "system" in keys else 1,
+        model=texts.get("model"),
+        params=options,
+        variables={name: Variable(name, default=node.plain()) for name, node in defaults.items()},
+        schema=keys["schema_object"].plain() if "schema_object" in keys else None,
+        syntax="dollar",
+    )
+
+
+def from_prompty(head: Node, body: str, line: int, source: str, path: Path | None = None) -> Template:
+    """A `.prompty` file: its inputs are the variables, its samples are not defaults."""
+    keys = mapping(head, "")
+    model = mapping(keys["model"], "model") if "model" in keys else {}
+    parameters = model["parameters"].plain() if "parameters" in model else {}
+    schema = parameters.pop("response_format", None)
+    return Template(
+        name=text_of(keys["name"], "name") if "name" in keys else (path.stem if path else "template"),
+        source=source,
+        body=ROLE.sub(lambda match: f"<|{match[1].lower()}|>", body),
+        body_line=line,
+        path=path,
+        description=text_of(keys["description"], "description") if "description" in keys else "",
+        model=_model(model),
+        params=parameters,
+        variables=_inputs(keys["inputs"]) if "inputs" in keys else {},
+        schema=_schema(schema),
+    )
+
+
+def _model(model: dict[str, Node]) -> str | None:
+    """`openai` and its name as one; None where the file leaves the model to its caller."""
+    plain = model["configuration"].plain() if "configuration" in model else {}
+    if not isinstance(plain, dict):
+        return None
+    house = HOUSES.get(str(plain.get("type", "")))
+    name = plain.get("azure_deployment") or plain.get("name") or plain.get("model")
+    return f"{house}/{name}" if house and isinstance(name, str) and "$" not in name else None
+
+
+def _inputs(node: Node) -> dict[str, Variable]:
+    found = {}
+    for name, child in mapping(node, "inputs").items():
+        plain = child.plain() if isinstance(child.value, dict) else {}
+        found[name] = Variable(
+            name,
+            type=TYPES.get(str(plain.get("type")), "json" if plain.get("type") else "string"),  # type: ignore[arg-type]
+            default=plain.get("default", Missing),
+            help=str(plain.get("description", "")),
+            required="default" not in plain,
+        )
+    return found
+
+
+def _schema(response_format: Any) -> dict[str, Any] | None:
+    """The JSON schema inside OpenAI's `response_format`, where there is one."""
+    if not isinstance(response_format, dict):
+        return None
+    inner = response_format.get("json_schema")
+    schema = inner.get("schema") if isinstance(inner, dict) else None
+    return schema if isinstance(schema, dict) else None

@@ -1,0 +1,88 @@
+"""Templates of `llm` and Prompty files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmctl.prompts.model import TemplateError
+from llmctl.prompts.render import Renderer
+from llmctl.prompts.templates import read
+
+LLM = """model: gpt-4o-mini
+system: You speak $language
+prompt: |
+  Summarise for $$5: $input
+defaults:
+  language: French
+options:
+  temperature: 0.5
+schema_object:
+  type: object
+"""
+PROMPTY = """---
+name: Shop
+description: answers customers
+model:
+  api: chat
+  configuration: {type: azure_openai, azure_deployment: gpt-35}
+  parameters: {max_tokens: 30}
+inputs:
+  question: {type: string, description: what is asked}
+  tone: {type: string, default: kind}
+sample: {question: why}
+---
+system:
+You are {{tone}}.
+
+# user:
+{{question}}
+{% for d in ["a"] %}{{ d }}{% endfor %}
+"""
+
+
+def test_a_template_of_llm_is_read(tmp_path: Path) -> None:
+    """People bring the templates they have."""
+    path = tmp_path / "x.yaml"
+    path.write_text(LLM, encoding="utf-8")
+    template = read(path)
+    assert (template.name, template.params, template.schema) == (
+        "x",
+        {"temperature": 0.5},
+        {"type": "object"},
+    )
+    renderer = Renderer(template)
+    assert renderer.prompt_variable([]) == "input"
+    assert [m["content"] for m in renderer.messages({"input": "the {{ text }}"})] == [
+        "You speak French",
+        "Summarise for $5: the {{ text }}",
+    ]
+
+
+def test_a_system_alone_takes_the_prompt(tmp_path: Path) -> None:
+    """Most templates of `llm` are a system text only."""
+    path = tmp_path / "pirate.yaml"
+    path.write_text("system: Talk like a pirate", encoding="utf-8")
+    assert Renderer(read(path)).messages({"input": "Hi"})[1]["content"] == "Hi"
+
+
+def test_what_would_be_lost_is_refused(tmp_path: Path) -> None:
+    """Leaving out tools or fragments would change what the template means."""
+    path = tmp_path / "x.yaml"
+    path.write_text("prompt: hi\ntools: [a]\n", encoding="utf-8")
+    with pytest.raises(TemplateError, match=r":2: tools: not supported"):
+        read(path)
+
+
+def test_a_prompty_file_is_read(tmp_path: Path) -> None:
+    """Its roles become turns and its inputs variables."""
+    path = tmp_path / "shop.prompty"
+    path.write_text(PROMPTY, encoding="utf-8")
+    template = read(path)
+    assert (template.name, template.model, template.params) == ("Shop", "azure/gpt-35", {"max_tokens": 30})
+    assert template.variables["question"].required
+    assert Renderer(template).messages({"question": "Why?"}) == (
+        {"role": "system", "content": "You are kind."},
+        {"role": "user", "content": "Why?\na"},
+    )
