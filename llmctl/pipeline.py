@@ -14,9 +14,11 @@ from llmctl.services import Services
 from llmctl.stages.cache import cache
 from llmctl.stages.check import check
 from llmctl.stages.provider import provider
+from llmctl.stages.reasoning import reasoning
 from llmctl.stages.record import record
 from llmctl.stages.redact import redact
 from llmctl.stages.retry import retry
+from llmctl.stages.schema import schema
 from llmctl.stages.single_flight import single_flight
 
 Stage = Callable[[Send], Send]
@@ -27,6 +29,8 @@ def stages(services: Services) -> list[Stage]:
     return [
         partial(redact, rule=services.profile.privacy),
         partial(check, rule=services.profile.privacy),
+        partial(schema, retries=services.profile.schema_retries, answers=services.answers),
+        partial(reasoning),
         partial(record, ledger=services.ledger, clock=services.clock, random=services.random),
         partial(cache, store=services.cache, keep=services.keep),
         partial(single_flight),

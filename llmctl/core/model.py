@@ -56,6 +56,8 @@ class Request:
     schema: Mapping[str, Any] | None = None
     cache: CacheMode = "use"
     on_text: OnText | None = None
+    cot: bool = False
+    """Whether the answer stands apart from the steps that were asked for."""
     keep_body: bool = False
     """Whether the answer's own JSON is wanted too (`Response.body`)."""
     deadline: float | None = None
