@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from typing import IO
 
-from llmctl.batch.rows import Row
-
 from llmctl.batch.finish import Finisher
 from llmctl.batch.outputs import shared
+from llmctl.batch.rows import Row
 
 
 class Emitter:

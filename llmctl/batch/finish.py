@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import IO
 
 import orjson
-from llmctl.batch.lines import RawRow
-from llmctl.batch.rows import Row, parse
-from llmctl.batch.source import Source
 
 from llmctl.batch.job import Job
 from llmctl.batch.journal import NO_KEY, Record
+from llmctl.batch.lines import RawRow
 from llmctl.batch.outputs import render, shared
+from llmctl.batch.rows import Row, parse
+from llmctl.batch.source import Source
 from llmctl.batch.store import DONE, Store
 from llmctl.batch.tally import Tally
 from llmctl.core.errors import StorageError

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from llmctl.batch.rows import Row
-
 from llmctl.ask import Ask
+from llmctl.batch.rows import Row
 from llmctl.core.canonical import canonical, clean, digest
-from llmctl.core.model import Message, Request
+from llmctl.core.model import Message, Request, replace
 from llmctl.services import Services
 from llmctl.targets import Choice
 
@@ -75,7 +74,7 @@ class Composer:
         if row.params:
             choice = self._choice(name, row.params)
             base = replace(base, params=choice.params, defaults=choice.defaults)
-        return replace(base, messages=messages, tag=row.tag or self.ask.tag)
+        return replace(base, messages=messages, tag=row.tag or self.ask.tag, keep_body=row.openai)
 
     def messages(self, row: Row) -> tuple[Message, ...]:
         messages: list[Message] = []

@@ -91,7 +91,7 @@ class OpenAICodec:
             usage=from_openai(answer.get("usage")) or NO_USAGE,
             reasoning=message.get("reasoning_content") or message.get("reasoning"),
             tool_calls=tuple(message.get("tool_calls") or ()),
-            body=answer,
+            body=answer if request.keep_body else None,
         )
 
     def stream(self, request: Request) -> OpenAIStream:
