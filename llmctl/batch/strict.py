@@ -40,7 +40,7 @@ class RowError(ConfigError):
         self.line = line
         self.problem = problem
 
-    def __reduce__(self) -> tuple[type[RowError], tuple[int, str, str]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Rows go to worker processes, their errors with them."""
         return RowError, (self.line, self.problem, self.hint)
 
