@@ -66,7 +66,7 @@ class Finisher:
                 if self.job.order == "input":
                     whole.write(payload + b"\n")
                 if record is not None and record.kind != "o":
-                    failed.write(raw.data + b"\n")
+                    failed.write((raw.json() or raw.data) + b"\n")
                     failures += 1
             if self.job.order == "done":
                 self._in_done_order(whole)
