@@ -44,7 +44,7 @@ class Target:
         return self.model.partition("/")[2]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, repr=False)
 class Request:
     """One question. `params` are the model parameters in OpenAI's names, as they will be sent."""
 
@@ -109,7 +109,7 @@ class Attempt:
     cost: Nanos | None = 0
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, repr=False)
 class Response:
     """An answer. `cost` None means the price is unknown; `ttft` seconds to the first token."""
 
