@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 def test_files_find_their_turn() -> None:
     """They join the question, also where it has parts or does not exist yet."""
     note = Attachment("n.txt", text="note")
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "text", "text": "q"}]},
         {"role": "assistant", "content": "a"},
     ]
