@@ -11,6 +11,7 @@ from functools import partial
 
 from llmctl.core.model import Send
 from llmctl.services import Services
+from llmctl.stages.budget import budget
 from llmctl.stages.cache import cache
 from llmctl.stages.check import check
 from llmctl.stages.provider import provider
@@ -35,6 +36,7 @@ def stages(services: Services) -> list[Stage]:
         partial(cache, store=services.cache, keep=services.keep),
         partial(single_flight),
         partial(retry, rule=services.profile.retry, clock=services.clock, random=services.random),
+        partial(budget, purses=services.purses, most=services.most, clock=services.clock, warn=services.warn),
     ]
 
 

@@ -68,6 +68,10 @@ class Request:
     """The identity's hash once it is known (`core.canonical`); cleared when the target changes."""
     call: int = 0
     """The call's number in the ledger."""
+    reserved: Nanos | None = None
+    """What is reserved for this attempt under a budget: its cost, where the real one stays unknown."""
+    on_sent: Callable[[], None] | None = None
+    """Called right before the attempt goes out; what it raises keeps the attempt from going."""
     tag: str | None = None
     run_id: str = ""
     profile: str = ""
