@@ -37,7 +37,12 @@ def once(command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path
     """Runs a command to its end, by the operating system's own accounting of it and its children."""
     started = time.perf_counter()
     process = subprocess.Popen(
-        command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -45,7 +50,9 @@ def once(command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path
     return Taken(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, process.returncode)
 
 
-def in_turn(commands: Mapping[str, Sequence[str]], env: Mapping[str, str], runs: int) -> dict[str, list[Taken]]:
+def in_turn(
+    commands: Mapping[str, Sequence[str]], env: Mapping[str, str], runs: int
+) -> dict[str, list[Taken]]:
     """Every command once to warm up, then `runs` rounds of all of them, so that drift meets each alike."""
     taken: dict[str, list[Taken]] = {name: [] for name in commands}
     for round_ in range(runs + 1):
@@ -77,4 +84,6 @@ def table(rows: Sequence[Sequence[str]]) -> None:
     """Aligned columns on stdout; the first row heads them."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+        sys.stdout.write(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+        )

@@ -46,8 +46,12 @@ def fill_ledger(home: Path, calls: int) -> None:
     ledger = SqliteLedger(home / "state" / "ledger.db", SystemClock(), group=True)
     target = Target("main", "openai/gpt-4o-mini", "openai")
     for number in range(calls):
-        request = Request(target, ({"role": "user", "content": "x"},), call=number + 1, run_id="bench", profile="dev")
-        answer = Response("y", "openai/gpt-4o-mini", usage=Usage(10, 5), cost=4500, latency=0.2 + number % 7 / 10)
+        request = Request(
+            target, ({"role": "user", "content": "x"},), call=number + 1, run_id="bench", profile="dev"
+        )
+        answer = Response(
+            "y", "openai/gpt-4o-mini", usage=Usage(10, 5), cost=4500, latency=0.2 + number % 7 / 10
+        )
         ledger.record(request, answer, answer.latency)
     ledger.close()
 
@@ -86,7 +90,9 @@ def main() -> None:
             f"{median(found, 'memory'):.0f}",
         ))  # fmt: skip
     table(rows)
-    print(f"anthropic through llmctl / litellm script: {figures['run, anthropic'] / figures['litellm script']:.2f} (at most 1.1)")
+    print(
+        f"anthropic through llmctl / litellm script: {figures['run, anthropic'] / figures['litellm script']:.2f} (at most 1.1)"
+    )
     if "llm (PyPI)" in figures:
         print(f"cold run / llm: {figures['run, cold'] / figures['llm (PyPI)']:.2f} (at most 0.33)")
     record("startup", {"cpu_s": figures})

@@ -1,7 +1,8 @@
 """The story of a call: the stages in order, outermost first.
 
-`redact` before anything sees the text; a hit is recorded and free; what failed is recorded too;
-every attempt is one pass through what stands below `retry`.
+`schema` asks again in the user's own words, so it stands before `redact`; below that nothing sees a
+secret. A hit is recorded and free; what failed is recorded too; every attempt is one pass through
+what stands below `retry`, and reserves its own money.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ Stage = Callable[[Send], Send]
 def stages(services: Services) -> list[Stage]:
     """Each stage with what it needs, as a function of the next one."""
     return [
+        partial(schema, retries=services.profile.schema_retries, answers=services.answers),
         partial(redact, rule=services.profile.privacy),
         partial(check, rule=services.profile.privacy),
-        partial(schema, retries=services.profile.schema_retries, answers=services.answers),
         partial(reasoning),
         partial(record, ledger=services.ledger, clock=services.clock, random=services.random),
         partial(cache, store=services.cache, keep=services.keep),
