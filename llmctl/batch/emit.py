@@ -31,7 +31,7 @@ class Emitter:
     def end(self) -> None:
         """What is left: rows that will not be asked any more are written as pending."""
         if self.done_order:
-            for raw, record, payload in self.finisher.lines():
+            for _, record, payload in self.finisher.lines():
                 if record is None:
                     self._write(payload)
         else:
