@@ -11,7 +11,7 @@ import orjson
 from llmctl.batch.lines import MAX_LINE, RawRow
 from llmctl.batch.messages import Messages, checked
 from llmctl.batch.strict import RowError, Wrong, as_written, careful, kind, loads
-from llmctl.config.schema import OPEN_KEY, suggest
+from llmctl.config.schema import has_open_key, suggest
 
 NOTHING: Mapping[str, Any] = {}
 FIELDS = frozenset({"prompt", "messages", "id", "model", "system", "params", "tag"})
@@ -227,7 +227,7 @@ def _params(params: Any) -> Mapping[str, Any]:
 def _refuse_open_keys(fields: Mapping[str, Any]) -> None:
     """A key in the open is refused without repeating it; a dozen bytes cannot hold one."""
     data = orjson.dumps(fields) if fields else b""
-    if len(data) > 20 and OPEN_KEY.search(data.decode("utf-8")):
+    if len(data) > 20 and has_open_key(data.decode("utf-8")):
         raise Wrong(
             "a key is written out in the open", "take it out of the file; keys are named in the profile"
         )

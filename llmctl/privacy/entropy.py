@@ -55,6 +55,14 @@ def is_secret_like(word: str, firm: bool) -> bool:
     )
 
 
+def is_mixed(word: str) -> bool:
+    """Letters and digits in more than one run, for a word that follows `password` without any sign."""
+    if len(word) < 8 or _CODE.match(word) or _ADDRESS.match(word) or not word.isalnum():
+        return False
+    letters, digits = any(map(str.isalpha, word)), any(map(str.isdigit, word))
+    return letters and digits and not _PLAIN.match(word)
+
+
 def _sentence(word: str) -> bool:
     """Words with a hyphen, an apostrophe or the like inside are language, not passwords."""
     return bool(re.fullmatch(r"[^\W\d_]+(?:[-_'’./:,]+[^\W\d_]+)*", word))

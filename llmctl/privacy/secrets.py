@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from llmctl.privacy.entropy import is_random, is_secret_like
+from llmctl.privacy.entropy import is_mixed, is_random, is_secret_like
 from llmctl.privacy.span import Span
 
 _AFTER = r"(?![A-Za-z0-9_-])"
@@ -213,6 +213,11 @@ def _value_beside(text: str, lower: str, name: re.Match[str]) -> Iterator[Span]:
         found = match[0].rstrip(_STOPS)
         if is_secret_like(found, firm):
             yield Span("secret", start, start + len(found), found)
+            return
+    if firm and not tie and (match := value.match(text, name.end() + 1)):
+        found = match[0].rstrip(_STOPS)
+        if is_mixed(found):
+            yield Span("secret", match.start(), match.start() + len(found), found)
             return
     end = min(len(text), name.end() + 90)
     for word in list(value.finditer(text, name.end(), end))[:6]:
