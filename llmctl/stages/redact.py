@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-=======
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
->>>>>>> privacy
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import OnText, Request, Response, Send, replace
 from llmctl.core.profile import PrivacyRule
