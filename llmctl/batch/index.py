@@ -16,7 +16,8 @@ from llmctl.core.errors import StorageError
 EMPTY = 0
 
 
-def _unnamed(folder: Path | None) -> IO[bytes]:
+def unnamed(folder: Path | None) -> IO[bytes]:
+    """A file that ends with its last opener; StorageError where the folder takes none."""
     try:
         return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
@@ -26,7 +27,7 @@ def _unnamed(folder: Path | None) -> IO[bytes]:
 def _fault(folder: Path | None, error: OSError) -> StorageError:
     return StorageError(
         f"{folder or tempfile.gettempdir()}: {error.strerror}",
-        hint="what is finished is kept: make room (or let the folder be written) and run the same command again",
+        hint="what is finished is kept: make the folder writable, with room, and run the same command again",
     )
 
 
@@ -54,7 +55,7 @@ class Offsets:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._file = _unnamed(folder)
+        self._file = unnamed(folder)
         self._fd = self._file.fileno()
 
     def put(self, row: int, offset: int) -> None:
@@ -88,7 +89,7 @@ class Known:
 
     def _make(self, slots: int) -> None:
         self._slots = slots
-        self._file = _unnamed(self._folder)
+        self._file = unnamed(self._folder)
         self._fd = self._file.fileno()
         os.ftruncate(self._fd, slots * self.SLOT.size)
 
