@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from llmctl.ask import Ask, compose
-from llmctl.cli.inputs import key_values, prompt_text
+from llmctl.cli.inputs import key_values, prompt_text, usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services, warn
 from llmctl.core.errors import LlmctlError
@@ -39,11 +39,16 @@ def run(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Ask anew and replace the stored answer.")
     ] = False,
+    max_cost: Annotated[
+        str | None,
+        typer.Option("--max-cost", metavar="USD", help="The most it may cost; exit 6 rather than more."),
+    ] = None,
     tag: Annotated[str | None, typer.Option("--tag", help="A label for usage reports and budgets.")] = None,
 ) -> int:
     """Ask a model one thing; the answer goes to stdout."""
     options = current()
     opened = services()
+    opened.max_cost = None if max_cost is None else usd(max_cost, "--max-cost")
     shown = Shown()
     ask = Ask(
         prompt=prompt_text(prompt),

@@ -44,7 +44,7 @@ class Target:
         return self.model.partition("/")[2]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, repr=False)
 class Request:
     """One question. `params` are the model parameters in OpenAI's names, as they will be sent."""
 
@@ -56,6 +56,8 @@ class Request:
     schema: Mapping[str, Any] | None = None
     cache: CacheMode = "use"
     on_text: OnText | None = None
+    cot: bool = False
+    """Whether the answer stands apart from the steps that were asked for."""
     keep_body: bool = False
     """Whether the answer's own JSON is wanted too (`Response.body`)."""
     deadline: float | None = None
@@ -66,6 +68,10 @@ class Request:
     """The identity's hash once it is known (`core.canonical`); cleared when the target changes."""
     call: int = 0
     """The call's number in the ledger."""
+    reserved: Nanos | None = None
+    """What is reserved for this attempt under a budget: its cost, where the real one stays unknown."""
+    on_sent: Callable[[], None] | None = None
+    """Called right before the attempt goes out; what it raises keeps the attempt from going."""
     tag: str | None = None
     run_id: str = ""
     profile: str = ""
@@ -107,7 +113,7 @@ class Attempt:
     cost: Nanos | None = 0
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, repr=False)
 class Response:
     """An answer. `cost` None means the price is unknown; `ttft` seconds to the first token."""
 

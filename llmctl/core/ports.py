@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -91,3 +91,79 @@ class Provider(Protocol):
     async def send(self, request: Request, key: str | None) -> Response: ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A counter with its ceiling; forgotten some time after `until` (Unix seconds; None: never)."""
+
+    key: str
+    ceiling: int
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The account that refused a hold, and what stood in it."""
+
+    account: Account
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An amount that is counted in the accounts of `keys` and not settled yet; `sent`: it may be owed."""
+
+    keys: tuple[str, ...]
+    amount: int
+    sent: bool
+
+
+class State(Protocol):
+    """Counters that outlive the process and are shared by all that run on the same state.
+
+    Every verb is atomic across processes. Amounts are integers; StorageError where the state cannot
+    be read or written, and then nothing was changed.
+    """
+
+    def get(self, key: str) -> int | None:
+        """None: never set, or expired."""
+        ...
+
+    def set(self, key: str, value: int, *, ttl: float | None = None) -> None: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def add(
+        self, key: str, amount: int, *, ceiling: int | None = None, ttl: float | None = None
+    ) -> int | None:
+        """The new value; None where it would pass the ceiling, and nothing is added.
+
+        `ttl` seconds run from the first add, after them the counter starts anew. So it does where its
+        end is further off than `ttl`: the clock was set back.
+        """
+        ...
+
+    def hold(self, accounts: Sequence[Account], amount: int, lease: float) -> int | Full:
+        """Adds to all accounts or to none, and gives a number for `sent` and `settle`.
+
+        What is not `sent` within `lease` seconds, or before its process dies, is taken back.
+        """
+        ...
+
+    def sent(self, hold: int) -> bool:
+        """From now on the amount stays counted until it is settled; False: it was taken back before."""
+        ...
+
+    def settle(self, hold: int, actual: int) -> Mapping[str, int]:
+        """Puts the actual amount in the place of the one held (0 gives all back); the new values.
+
+        A hold that was taken back meanwhile is left alone.
+        """
+        ...
+
+    def held(self) -> list[Held]:
+        """What is not settled yet, without what dead processes had held and not sent."""
+        ...
+
+    def close(self) -> None: ...

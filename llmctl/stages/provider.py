@@ -34,6 +34,8 @@ def provider(
             return _attempt(request, outcome, at, time.monotonic() - started, price)
 
         try:
+            if request.on_sent is not None:
+                request.on_sent()
             response = judge(request, await via.send(request, key))
         except LlmctlError as error:
             error.tried = (attempt(error),)
@@ -55,11 +57,9 @@ def _attempt(
     answer = outcome if isinstance(outcome, Response) else outcome.response
     failed = None if isinstance(outcome, Response) else outcome
     billed = "yes" if failed is None else failed.billed
-    cost: Nanos | None = 0
-    if billed == "yes":
-        cost = price(answer.model, request.target.model, answer.usage) if answer is not None else None
-    elif billed == "unknown":
-        cost = None
+    cost: Nanos | None = 0 if billed == "no" else None
+    if billed == "yes" and answer is not None:
+        cost = price(answer.model, request.target.model, answer.usage)
     return Attempt(
         model=answer.model if answer is not None else request.target.model,
         started=at,
@@ -67,5 +67,5 @@ def _attempt(
         error=failed.type if failed else None,
         status=failed.status if failed else 200,
         billed=billed,
-        cost=cost,
+        cost=request.reserved if cost is None else cost,
     )
