@@ -32,9 +32,14 @@ def make_rows(path: Path, count: int) -> None:
 def environ(home: Path, server: TestServer) -> dict[str, str]:
     key = "sk-" + "bench" * 4
     return {
-        "PATH": os.environ["PATH"], "HOME": str(home), "LLMCTL_HOME": str(home / "state"), "OPENAI_API_KEY": key,
-        "OPENAI_BASE_URL": server.openai, "OPENAI_API_BASE": server.openai, "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "LLMCTL_HOME": str(home / "state"),
+        "OPENAI_API_KEY": key,
+        "OPENAI_BASE_URL": server.openai,
+        "OPENAI_API_BASE": server.openai,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
 
 
 def command(name: str, rows: Path, concurrency: int, folder: Path, fresh: int) -> Sequence[str]:
