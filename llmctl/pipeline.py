@@ -1,7 +1,8 @@
 """The story of a call: the stages in order, outermost first.
 
-`redact` before anything sees the text; a hit is recorded and free; what failed is recorded too;
-every attempt is one pass through what stands below `retry`.
+`schema` asks again in the user's own words, so it stands before `redact`; below that nothing sees a
+secret. A hit is recorded and free; what failed is recorded too; every attempt is one pass through
+what stands below `retry`, and reserves its own money.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from llmctl.stages.budget import budget
 from llmctl.stages.cache import cache
 from llmctl.stages.check import check
 from llmctl.stages.provider import provider
+from llmctl.stages.reasoning import reasoning
 from llmctl.stages.record import record
 from llmctl.stages.redact import redact
 from llmctl.stages.retry import retry
+from llmctl.stages.schema import schema
 from llmctl.stages.single_flight import single_flight
 
 Stage = Callable[[Send], Send]
@@ -26,8 +29,10 @@ Stage = Callable[[Send], Send]
 def stages(services: Services) -> list[Stage]:
     """Each stage with what it needs, as a function of the next one."""
     return [
+        partial(schema, retries=services.profile.schema_retries, answers=services.answers),
         partial(redact, rule=services.profile.privacy),
         partial(check, rule=services.profile.privacy),
+        partial(reasoning),
         partial(record, ledger=services.ledger, clock=services.clock, random=services.random),
         partial(cache, store=services.cache, keep=services.keep),
         partial(single_flight),

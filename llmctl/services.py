@@ -62,6 +62,22 @@ class SystemRandom:
         return int.from_bytes(os.urandom(7)) / (1 << 56)
 
 
+GRAMMAR = frozenset({"local", "openai", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
+"""Providers whose servers take a schema for every model."""
+
+
+class LazyAnswers:
+    """`prompts.answers.Answers`, loaded when a request has a schema."""
+
+    def __init__(self, native: Callable[[Request], bool]) -> None:
+        self._native = native
+
+    def __getattr__(self, name: str) -> Any:
+        from llmctl.prompts.answers import Answers
+
+        return getattr(Answers(self._native), name)
+
+
 class Secrets:
     """Keys by reference, resolved once and kept in memory alone."""
 
@@ -226,6 +242,18 @@ class Services:
         from llmctl.providers.judge import judged
 
         return judged(request, response, self.estimate)
+
+    @cached_property
+    def answers(self) -> LazyAnswers:
+        """What the schema stage asks of schemas; loaded when a request has one."""
+        return LazyAnswers(self.takes_schema)
+
+    def takes_schema(self, request: Request) -> bool:
+        """Whether the model takes a JSON schema itself; else it is put into the text."""
+        if request.target.provider in GRAMMAR:
+            return True
+        entry = self.prices.info(request.target.model) or {}
+        return bool(entry.get("supports_response_schema"))
 
     def estimate(self, request: Request, response: Response) -> Usage:
         """Tokens counted here, where the provider sent no usable usage."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from llmctl.config.nodes import ProfileError
 from llmctl.config.schema import suggest
-from llmctl.core.errors import ConfigError, UsageError
+from llmctl.core.errors import UsageError
 from llmctl.core.model import Target, Timeouts
 from llmctl.core.profile import DEFAULT_PARAMS, ModelRule, Profile, ProviderRule, TimeoutRule
-from llmctl.providers.catalog import base_of, house
+from llmctl.providers.catalog import endpoint, house
 
 ProviderOf = Callable[[str], str | None]
 Near = Callable[[str], list[str]]
@@ -77,17 +77,11 @@ class Targets:
         lodging = house(provider)
         shared = self.profile.providers.get(provider) or ProviderRule()
         declared = rule.api_base or shared.api_base
-        base = declared or base_of(provider, self.environ)
-        if base is None and lodging.route in ("openai",):
-            variable = f"{provider.upper()}_API_BASE"
-            raise ConfigError(
-                f"{model}: no address to ask", hint=f"set api_base in the profile, or {variable}"
-            )
         return Target(
             name=name,
             model=model,
             provider=provider,
-            api_base=base.rstrip("/") if base else None,
+            api_base=endpoint(provider, self.environ, declared),
             keys=rule.keys or shared.keys or self._keys(lodging.keys, bool(declared)),
             headers={**shared.headers, **rule.headers},
             timeouts=timeouts(rule.timeout or self.profile.timeout),

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmctl.batch.ids import check_ids
-from llmctl.batch.rows import Row, parse
-from llmctl.batch.source import Source
-
 from llmctl.batch.emit import Emitter
 from llmctl.batch.finish import Finisher, digest_of_file
+from llmctl.batch.ids import check_ids
 from llmctl.batch.job import Composer, Job
 from llmctl.batch.progress import Progress
+from llmctl.batch.rows import Row, parse
 from llmctl.batch.runner import Runner
+from llmctl.batch.source import Source
 from llmctl.batch.store import Store
 from llmctl.batch.tally import Tally
 from llmctl.core.errors import Interrupted, LlmctlError, StorageError

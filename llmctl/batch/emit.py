@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from typing import IO
 
-from llmctl.batch.rows import Row
-
 from llmctl.batch.finish import Finisher
 from llmctl.batch.outputs import shared
+from llmctl.batch.rows import Row
 
 
 class Emitter:
@@ -32,7 +31,7 @@ class Emitter:
     def end(self) -> None:
         """What is left: rows that will not be asked any more are written as pending."""
         if self.done_order:
-            for raw, record, payload in self.finisher.lines():
+            for _, record, payload in self.finisher.lines():
                 if record is None:
                     self._write(payload)
         else:

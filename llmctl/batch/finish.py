@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import IO
 
 import orjson
-from llmctl.batch.lines import RawRow
-from llmctl.batch.rows import Row, parse
-from llmctl.batch.source import Source
 
 from llmctl.batch.job import Job
 from llmctl.batch.journal import NO_KEY, Record
+from llmctl.batch.lines import RawRow
 from llmctl.batch.outputs import render, shared
+from llmctl.batch.rows import Row, parse
+from llmctl.batch.source import Source
 from llmctl.batch.store import DONE, Store
 from llmctl.batch.tally import Tally
 from llmctl.core.errors import StorageError
@@ -66,7 +66,7 @@ class Finisher:
                 if self.job.order == "input":
                     whole.write(payload + b"\n")
                 if record is not None and record.kind != "o":
-                    failed.write(raw.data + b"\n")
+                    failed.write((raw.json() or raw.data) + b"\n")
                     failures += 1
             if self.job.order == "done":
                 self._in_done_order(whole)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from llmctl.batch.rows import Row
-
 from llmctl.ask import Ask
-from llmctl.core.canonical import canonical, clean, digest
-from llmctl.core.model import Message, Request
+from llmctl.ask import base as base_request
+from llmctl.batch.rows import Row
+from llmctl.core.canonical import canonical, digest
+from llmctl.core.model import Message, Request, replace
 from llmctl.services import Services
 from llmctl.targets import Choice
 
@@ -51,7 +51,24 @@ class Job:
         """A hash over all that, beside the input, decides what OUT holds."""
         values = [(path, str(value)) for path, value, _ in services.resolved.origins()]
         ask = self.ask
-        asked = [ask.system, ask.model, dict(ask.params), list(ask.messages), ask.schema]
+        recipe = ask.recipe
+        template = recipe.renderer.template if recipe.renderer else None
+        told = [
+            str(template),
+            recipe.values,
+            recipe.chooser and str(vars(recipe.chooser)),
+            recipe.inside,
+            recipe.cot,
+        ]
+        asked = [
+            ask.system,
+            ask.model,
+            dict(ask.params),
+            list(ask.messages),
+            ask.schema,
+            told,
+            str(recipe.files),
+        ]
         shape = [self.limit, self.shard, self.order, self.format]
         return digest(canonical([values, asked, shape]))[:32]
 
@@ -70,24 +87,18 @@ class Composer:
         name = row.model or self.ask.model
         base = self._template.get(name)
         if base is None:
-            base = self._template[name] = self._base(self._choice(name, {}))
+            base = self._template[name] = base_request(self.services, self.ask, self._choice(name, {}))
         messages = self.messages(row)
         if row.params:
             choice = self._choice(name, row.params)
             base = replace(base, params=choice.params, defaults=choice.defaults)
-        return replace(base, messages=messages, tag=row.tag or self.ask.tag)
+        return replace(base, messages=messages, tag=row.tag or self.ask.tag, keep_body=row.openai)
 
     def messages(self, row: Row) -> tuple[Message, ...]:
-        messages: list[Message] = []
-        system = row.system if row.system is not None else self.ask.system
-        if system:
-            messages.append({"role": "system", "content": clean(system)})
-        messages.extend(self.ask.messages)
-        if row.messages:
-            messages.extend(row.messages)
-        else:
-            messages.append({"role": "user", "content": clean(row.prompt or "")})
-        return tuple(messages)
+        ask = self.ask
+        history = (*ask.messages, *row.messages) if row.messages else ask.messages
+        system = row.system if row.system is not None else ask.system
+        return ask.recipe.messages(row.prompt or "", system=system, history=history, variables=row.variables)
 
     def _choice(self, name: str | None, params: Mapping[str, Any]) -> Choice:
         if params:
@@ -95,17 +106,3 @@ class Composer:
         if name not in self._choices:
             self._choices[name] = self.services.targets.choose(name, self.ask.params)
         return self._choices[name]
-
-    def _base(self, choice: Choice) -> Request:
-        keys: Sequence[str] = choice.target.keys
-        return Request(
-            target=choice.target,
-            messages=(),
-            params=choice.params,
-            defaults=choice.defaults,
-            schema=self.ask.schema,
-            cache=self.ask.cache,
-            key=keys[0] if keys else None,
-            run_id=self.services.run_id,
-            profile=self.services.resolved.name,
-        )

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 import orjson
-from llmctl.batch.rows import Row
 
+from llmctl.batch.rows import Row
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import Response, Usage
 from llmctl.core.money import to_usd

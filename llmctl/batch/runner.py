@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
-
-from llmctl.batch.rows import Row
 
 from llmctl.batch.job import Composer, Job
 from llmctl.batch.journal import KEY, NO_KEY
 from llmctl.batch.outputs import cost_of, kind_of, render
+from llmctl.batch.rows import Row
 from llmctl.batch.store import Store
 from llmctl.batch.tally import Tally
 from llmctl.core.canonical import fingerprint
 from llmctl.core.errors import AccountError, BreakerOpen, BudgetError, Interrupted, LlmctlError, StorageError
-from llmctl.core.model import Request, Response, Send
+from llmctl.core.model import Request, Response, Send, replace
 
 if TYPE_CHECKING:
     from asyncio import Future, Task

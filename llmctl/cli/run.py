@@ -81,20 +81,28 @@ async def answer(opened: Services, request: Request) -> Response:
 
 
 class Shown:
-    """The text that reached the terminal so far."""
+    """The text that reached stdout so far. A reader that has gone does not end the call: it is paid for."""
 
     def __init__(self) -> None:
         self.texts = 0
         self.last = "\n"
+        self.failed: OSError | None = None
 
     def add(self, text: str) -> None:
-        if text:
+        if not text or self.failed:
+            return
+        self.texts += 1
+        self.last = text[-1]
+        try:
             sys.stdout.write(text)
             sys.stdout.flush()
-            self.texts += 1
-            self.last = text[-1]
+        except OSError as error:
+            self.failed = error
 
     def end(self) -> None:
+        """Ends the last line; raises what kept the text from being written."""
+        if self.failed:
+            raise self.failed
         if self.last != "\n":
             sys.stdout.write("\n")
 

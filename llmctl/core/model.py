@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from llmctl.core.errors import Billed
 from llmctl.core.money import Nanos
@@ -44,7 +44,7 @@ class Target:
         return self.model.partition("/")[2]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Request:
     """One question. `params` are the model parameters in OpenAI's names, as they will be sent."""
 
@@ -56,6 +56,10 @@ class Request:
     schema: Mapping[str, Any] | None = None
     cache: CacheMode = "use"
     on_text: OnText | None = None
+    cot: bool = False
+    """Whether the answer stands apart from the steps that were asked for."""
+    keep_body: bool = False
+    """Whether the answer's own JSON is wanted too (`Response.body`)."""
     deadline: float | None = None
     """Monotonic seconds after which the call is given up, whatever attempt it is in."""
     key: str | None = None
@@ -109,7 +113,7 @@ class Attempt:
     cost: Nanos | None = 0
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Response:
     """An answer. `cost` None means the price is unknown; `ttft` seconds to the first token."""
 
@@ -130,12 +134,22 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     """The last answer's headers, lower-case: rate limits are learned from them."""
     body: Mapping[str, Any] | None = None
-    """The provider's own JSON where it speaks OpenAI's format, None from other providers and streams."""
+    """The provider's own JSON, where it speaks OpenAI's format and the request asked to keep it."""
 
     @property
     def attempts(self) -> int:
         """How many requests went out for this answer; 0 for a cache hit."""
         return len(self.tried)
+
+
+Value = TypeVar("Value", Request, Response)
+
+
+def replace(value: Value, **changes: Any) -> Value:
+    """A copy with some fields changed: `dataclasses.replace`, at a fifth of its cost for these two."""
+    copy = object.__new__(type(value))
+    copy.__dict__.update(value.__dict__, **changes)
+    return copy
 
 
 Send = Callable[[Request], Awaitable[Response]]

@@ -57,7 +57,7 @@ def _no_email(text: str, start: int, at: int, end: int) -> bool:
 
 _V4 = re.compile(r"[0-9](?<![0-9A-Za-z_.\-][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_]|[.\-][0-9])")
 _VERSIONED = re.compile(
-    r"(?:versi\w*|ver|build|release|firmware|driver|revision|rev|section|chapter|kapitel|abschnitt|§|версия|版本|バージョン|버전"
+    r"(?<![a-z])(?:versi[a-zóã]*|ver|build|release|firmware|driver|revision|rev|section|chapter|kapitel|abschnitt|§|версия|版本|バージョン|버전"
     r"|الإصدار|संस्करण|sürüm|wersja|update|patch|v)[\s.:=]*\Z"
 )
 _V6 = re.compile(

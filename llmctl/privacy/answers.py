@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from llmctl.core.errors import UnsafeAnswer
-from llmctl.core.model import Response
+from llmctl.core.model import Response, replace
 from llmctl.core.profile import PrivacyRule
 from llmctl.privacy.detect import detector
 from llmctl.privacy.redact import PLACEHOLDER

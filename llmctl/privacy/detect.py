@@ -3,52 +3,86 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from llmctl.core.profile import PrivacyRule
-from llmctl.privacy.addresses import emails, ips
-from llmctl.privacy.numbers import cards, ibans, ssns
-from llmctl.privacy.phones import phones
-from llmctl.privacy.secrets import secrets
 from llmctl.privacy.span import Span, merge
-from llmctl.privacy.words import Finder, listed, pattern_finder, word_finder
 
 __all__ = ["Detector", "Span", "detector", "find"]
 
+Finder = Callable[[str], Iterator[Span]]
+
+_TWO_DIGITS = re.compile(r"\d\d")
 _DIGITS = re.compile(r"\d(?:\D{0,3}\d){6}")
-"""No number that is looked for has fewer than seven digits, nor more than three signs between two."""
+"""Cards, SSNs and phones have at least seven digits, with at most three signs between two."""
 
 
 class Detector:
-    """A rule's detectors, made ready once. ConfigError where a pattern or list of the rule is wrong."""
+    """A rule's detectors, made ready once. ConfigError where a pattern or list of the rule is wrong.
+
+    The numbers' detectors are loaded with the first text that has digits enough, since compiling their
+    patterns takes longer than a short text.
+    """
 
     def __init__(self, rule: PrivacyRule) -> None:
-        numeric: dict[str, Finder] = {
-            "card": cards,
-            "iban": ibans,
-            "ssn": ssns,
-            "phone": partial(phones, region=rule.region),
-        }
-        plain: dict[str, Finder] = {"email": emails, "ip": ips, "secret": secrets}
-        self._numeric = [numeric[kind] for kind in numeric if kind in rule.redact]
-        self._finders = [plain[kind] for kind in plain if kind in rule.redact]
-        if rule.names or rule.words:
-            lists = {"name": list(rule.names), **listed("words", rule.words)}
-            self._finders.append(word_finder(lists))
-        if rule.patterns:
-            self._finders.append(pattern_finder("patterns", rule.patterns))
+        self._rule = rule
+        self._numbers: list[Finder] | None = None if {"card", "ssn", "phone"} & set(rule.redact) else []
+        self._ibans = "iban" in rule.redact
+        self._finders: list[Finder] = []
+        if "email" in rule.redact or "ip" in rule.redact:
+            from llmctl.privacy.addresses import emails, ips
+
+            self._finders += [find for kind, find in (("email", emails), ("ip", ips)) if kind in rule.redact]
+        if "secret" in rule.redact:
+            from llmctl.privacy.secrets import secrets
+
+            self._finders.append(secrets)
+        if rule.names or rule.words or rule.patterns:
+            self._finders += _own(rule)
 
     def find(self, text: str) -> list[Span]:
         """What is found, in order and without overlaps. Time is linear in the text's length."""
-        return merge(text, self._all(text))
+        spans = list(self._all(text))
+        return merge(text, spans) if spans else []
 
     def _all(self, text: str) -> Iterator[Span]:
-        if self._numeric and _DIGITS.search(text):
-            for finder in self._numeric:
-                yield from finder(text)
+        if _TWO_DIGITS.search(text):
+            yield from self._numeric(text)
         for finder in self._finders:
             yield from finder(text)
+
+    def _numeric(self, text: str) -> Iterator[Span]:
+        if self._ibans:
+            from llmctl.privacy.numbers import ibans
+
+            yield from ibans(text)
+        if self._numbers != [] and _DIGITS.search(text):
+            if self._numbers is None:
+                self._numbers = _numbers(self._rule)
+            for finder in self._numbers:
+                yield from finder(text)
+
+
+def _numbers(rule: PrivacyRule) -> list[Finder]:
+    from functools import partial
+
+    from llmctl.privacy.numbers import cards, ssns
+    from llmctl.privacy.phones import phones
+
+    finders: dict[str, Finder] = {"card": cards, "ssn": ssns, "phone": partial(phones, region=rule.region)}
+    return [finders[kind] for kind in finders if kind in rule.redact]
+
+
+def _own(rule: PrivacyRule) -> list[Finder]:
+    from llmctl.privacy.words import listed, pattern_finder, word_finder
+
+    finders = []
+    if rule.names or rule.words:
+        finders.append(word_finder({"name": list(rule.names), **listed("words", rule.words)}))
+    if rule.patterns:
+        finders.append(pattern_finder("patterns", rule.patterns))
+    return finders
 
 
 def find(text: str, rule: PrivacyRule) -> list[Span]:

@@ -34,7 +34,7 @@ def is_random(word: str) -> bool:
         return False
     if not any(map(str.isalpha, word)) or _DATED.match(word) or entropy(word) < BITS - (len(word) < 12) * 0.5:
         return False
-    return not all(_PLAIN.match(piece) for piece in re.split(r"[-_./:,+]", word) if piece)
+    return not all(_PLAIN.match(piece) for piece in re.split(r"[-_./:,+=]", word) if piece)
 
 
 def is_secret_like(word: str, firm: bool) -> bool:
@@ -50,12 +50,22 @@ def is_secret_like(word: str, firm: bool) -> bool:
     signs = _classes(word) - letters - digits
     if firm:
         return len(word) >= 6 and (digits or (signs > 0 and not _sentence(word))) and not _DATED.match(word)
-    return len(word) >= 12 and letters and digits and not all(map(_PLAIN.match, re.split(r"[-_./:,+]", word)))
+    return (
+        len(word) >= 12 and letters and digits and not all(map(_PLAIN.match, re.split(r"[-_./:,+=]", word)))
+    )
+
+
+def is_mixed(word: str) -> bool:
+    """Letters and digits in more than one run, for a word that follows `password` without any sign."""
+    if len(word) < 8 or _CODE.match(word) or _ADDRESS.match(word) or not word.isalnum():
+        return False
+    letters, digits = any(map(str.isalpha, word)), any(map(str.isdigit, word))
+    return letters and digits and not _PLAIN.match(word)
 
 
 def _sentence(word: str) -> bool:
     """Words with a hyphen, an apostrophe or the like inside are language, not passwords."""
-    return bool(re.fullmatch(r"[^\W\d_]+(?:[-'’./:,]+[^\W\d_]+)*", word))
+    return bool(re.fullmatch(r"[^\W\d_]+(?:[-_'’./:,]+[^\W\d_]+)*", word))
 
 
 def _classes(word: str) -> int:

@@ -67,7 +67,7 @@ def cards(text: str) -> Iterator[Span]:
 def _card_at(text: str, groups: list[tuple[int, int]], at: int) -> int:
     """The last group of the card that starts with group `at`, -1 where none does."""
     start = groups[at][0]
-    if (start and _joined(text[start - 1])) or text[max(0, start - 2) : start] in _DECIMAL:
+    if _joined_before(text, start) or text[max(0, start - 2) : start] in _DECIMAL:
         return -1
     shape: tuple[int, ...] = ()
     gap = ""
@@ -114,6 +114,16 @@ def _joined(char: str) -> bool:
     return (char.isascii() and char.isalnum()) or char == "_" or char.isdecimal()
 
 
+def _joined_before(text: str, start: int) -> bool:
+    """As `_joined`, for what stands before: a word alone, as in `VISA4111…` or `card_4111…`, is none."""
+    if not start or not _joined(text[start - 1]):
+        return False
+    return not _WORD_BEFORE.search(text, max(0, start - 16), start)
+
+
+_WORD_BEFORE = re.compile(r"(?<![0-9A-Za-z])(?![A-Fa-f]*\Z)[A-Za-z]{2,12}_?\Z")
+
+
 def _is_ean(digits: str) -> bool:
     """A valid EAN-13: goods that start with 4 are far more common than Visa cards of 13 digits."""
     total = sum(int(digit) * (3 if n % 2 else 1) for n, digit in enumerate(digits))
@@ -155,7 +165,7 @@ def _never_assigned(digits: str) -> bool:
     return digits[:3] in ("000", "666") or digits[0] == "9" or digits[3:5] == "00" or digits[5:] == "0000"
 
 
-_IBAN = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?=[ \-\u00a0\u202f]?[0-9A-Za-z])")
+_IBAN = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?=[ \-\u00a0\u202f]{0,2}[0-9A-Za-z])")
 _IBAN_LENGTHS = {
     country: length
     for length, countries in {
@@ -188,7 +198,9 @@ def ibans(text: str) -> Iterator[Span]:
     for match in _IBAN.finditer(text):
         start = match.start() - 2
         length = _IBAN_LENGTHS.get(text[start : match.start()].upper(), 0)
-        if start < done or not length or (start and _joined(text[start - 1])):
+        if start < done or not length:
+            continue
+        if start and _joined(text[start - 1]) and text[max(0, start - 4) : start].upper() != "IBAN":
             continue
         body = _iban_body(length - 4).match(text, match.end())
         if body and _iban_holds(text[start : body.end()]):
@@ -198,7 +210,7 @@ def ibans(text: str) -> Iterator[Span]:
 
 @lru_cache(64)
 def _iban_body(length: int) -> re.Pattern[str]:
-    return re.compile(rf"(?:[ \-\u00a0\u202f]?[0-9A-Za-z]){{{length}}}(?![0-9A-Za-z])")
+    return re.compile(rf"(?:[ \-\u00a0\u202f]{{0,2}}[0-9A-Za-z]){{{length}}}(?![0-9A-Za-z])")
 
 
 def _iban_holds(value: str) -> bool:

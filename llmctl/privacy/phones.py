@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 
 from llmctl.privacy.numbers import DIGITS, GAPS, plain_digits
@@ -22,11 +23,13 @@ _CALLED = re.compile(
 )
 _COUNTED = re.compile(
     r"order|invoice|ticket|tracking|serial|account|\bacct|\bref\b|reference|\bcase|\bisbn|\bissn|\bean\b|\bsku"
-    r"|\bid\b|version|build|\bart(?:icle|ikel)|\bpart\b|customer n|policy|vin\b|imei|\biban|\bno\.|nr\."
-    r"|nummer|number|n°|nº|№|#|konto|bestell|rechnung|kunden|commande|factur|facture|dossier|pedido|fattura"
-    r"|ordine|bestelling|заказ|счет|счёт|номер"
-    r"|订单|訂單|编号|單號|单号|注文|番号|주문|번호|طلب|رقم|ऑर्डर|संख्या|timestamp|unix|epoch"
+    r"|\bid\b|version|build|\bart(?:icle|ikel)|\bpart\b|customer n|policy|vin\b|imei|\biban|timestamp"
+    r"|unix|epoch|konto|bestell|rechnung|kunden|commande|factur|facture|dossier|pedido|fattura|ordine|bestelling"
+    r"|заказ|счет|счёт|订单|訂單|编号|單號|单号|注文|주문|طلب|ऑर्डर|\bvat\b|\btax|steuer|\bp\.? ?iva|\bnif\b"
+    r"|\bdni\b|\bnip\b|\bcnpj\b|\bcpf\b|\bинн|\btva\b|\bsiret|\bduns"
 )
+_NUMBERED = re.compile(r"nummer|number|n[uú]mer|\bno\.|nr\.|n°|nº|№|#|номер|番号|번호|رقم|संख्या")
+"""Weak words: they speak of telephones as often as of anything else, so they rule on plain digits alone."""
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 
@@ -41,6 +44,8 @@ def phones(text: str, region: str) -> Iterator[Span]:
                 at += 1
                 continue
             end = groups[last][1]
+            if text[start] == "(" and ")" not in text[start:end]:
+                start += 1
             yield Span("phone", start, end, text[start:end])
             at = last + 1
 
@@ -59,7 +64,7 @@ def _phone_at(text: str, groups: list[tuple[int, int]], at: int, region: str) ->
         if digits >= 7:
             ends.append(n)
     for n in reversed(ends):
-        if _holds(text, start, groups[at : n + 1], plus, region) and _closed(text, groups, at, n, plus):
+        if _closed(text, groups, at, n, plus) and _holds(text, start, groups[at : n + 1], plus, region):
             return n, start
     return -1, 0
 
@@ -97,20 +102,23 @@ def _holds(text: str, start: int, groups: list[tuple[int, int]], plus: bool, reg
     end = groups[-1][1]
     value = text[start:end]
     if plus:
-        return _valid(value, region)
-    if value.startswith("00") and _valid("+" + plain_digits(value)[2:], region):
+        return _valid(value, region) or (value[1:2].isdecimal() and _possible_abroad(value))
+    if value.startswith("00") and len(value) > 8 and _valid("+" + plain_digits(value)[2:], region):
         return True
-    if not _possible(text, groups, value) or not _valid(value, region):
+    size = sum(end - start for start, end in groups)
+    if size not in _sizes(region) or not _possible(text, groups, value):
+        return False
+    if not _valid(value, region) and not _made_up(value, region):
         return False
     before = text[max(0, start - 32) : start].lower()
     called, counted = _last(_CALLED, before), _last(_COUNTED, before)
     if called <= counted and counted >= 0:
         return False
-    if called < 0 and _like_a_sum(text, groups):
-        return False
+    if called >= 0:
+        return len(groups) == 1 or _usual_apart(groups, region)
     if len(groups) > 1:
-        return _usual_apart(groups, region)
-    return called >= 0 or _usual_together(value, region)
+        return not _like_a_sum(text, groups) and _usual_apart(groups, region)
+    return not _NUMBERED.search(before) and _usual_together(value, region)
 
 
 def _last(words: re.Pattern[str], before: str) -> int:
@@ -129,6 +137,8 @@ def _possible(text: str, groups: list[tuple[int, int]], value: str) -> bool:
         return False
     gaps = _gaps(text, groups)
     if gaps == {"."} and (len(groups) == 2 or (len(groups) == 4 and max(sizes) <= 3)):
+        return False
+    if "." in gaps and "-" in gaps:
         return False
     return not _dated(parts, sizes)
 
@@ -157,6 +167,18 @@ def _dated(parts: list[str], sizes: list[int]) -> bool:
     return sizes[0] == 8 and bool(re.match(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])", parts[0]))
 
 
+@lru_cache(8)
+def _sizes(region: str) -> frozenset[int]:
+    """How many digits a national number of the region has, its leading 0, 1 or 8 counted or not."""
+    import phonenumbers
+
+    plan = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    if plan is None or plan.general_desc is None:
+        return frozenset()
+    lengths = plan.general_desc.possible_length
+    return frozenset(length + more for length in lengths if length > 0 for more in (0, 1, 2))
+
+
 def _valid(value: str, region: str) -> bool:
     import phonenumbers
 
@@ -164,6 +186,26 @@ def _valid(value: str, region: str) -> bool:
         return bool(phonenumbers.is_valid_number(phonenumbers.parse(value, region)))
     except phonenumbers.NumberParseException:
         return False
+
+
+def _possible_abroad(value: str) -> bool:
+    """A `+` and as many digits as the country's numbers have: plans change, and examples are made up."""
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(value)
+    except phonenumbers.NumberParseException:
+        return False
+    return len(plain_digits(value)) >= 10 and bool(phonenumbers.is_possible_number(number))
+
+
+def _made_up(value: str, region: str) -> bool:
+    """North America's area code 555 and (123) 456-7890, as people write them where they mean a telephone."""
+    import phonenumbers
+
+    if region not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1]:
+        return False
+    return bool(re.fullmatch(r"1?(?:555\d{7}|1234567890)", plain_digits(value)))
 
 
 def _usual_apart(groups: list[tuple[int, int]], region: str) -> bool:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from llmctl.privacy.entropy import is_random, is_secret_like
+from llmctl.privacy.entropy import is_mixed, is_random, is_secret_like
 from llmctl.privacy.span import Span
 
 _AFTER = r"(?![A-Za-z0-9_-])"
@@ -155,7 +155,7 @@ _STEMS = (
 
 _ASCII_STEMS = tuple(stem for stem in _STEMS if stem.isascii())
 _NAME = (
-    r"pass(?:words?|wd|phrase|code|wort)?|pwd|kennwort|zugangs(?:schlüssel|code|daten)|geheim(?:nis|schlüssel)|mdp"
+    r"pass(?:words?|wd|phrase|code|wort|e)?|pwd|kennwort|zugangs(?:schlüssel|code|daten)|geheim(?:nis|schlüssel)|mdp"
     r"|clé(?:s)?(?: (?:api|d['’]api|secrète|privée))?|contrase(?:ña|na)|clave|senha|chave"
     r"|parola(?: d['’]ordine)?|wachtwoord|has[łl]o|[sş]ifre(?:si|m|niz)?|lösenord(?:et)?|secret|token"
     r"|credentials?|bearer|authorization|jeton"
@@ -213,6 +213,11 @@ def _value_beside(text: str, lower: str, name: re.Match[str]) -> Iterator[Span]:
         found = match[0].rstrip(_STOPS)
         if is_secret_like(found, firm):
             yield Span("secret", start, start + len(found), found)
+            return
+    if firm and not tie and (match := value.match(text, name.end() + 1)):
+        found = match[0].rstrip(_STOPS)
+        if is_mixed(found):
+            yield Span("secret", match.start(), match.start() + len(found), found)
             return
     end = min(len(text), name.end() + 90)
     for word in list(value.finditer(text, name.end(), end))[:6]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -73,8 +73,7 @@ def _enter(
 
 
 def _find_phrases(text: str, phrases: dict[str, list[tuple[tuple[str, ...], str]]]) -> Iterator[Span]:
-    words_of = _WORD.findall(text.lower() if text.isascii() else text)
-    if phrases.keys().isdisjoint(words_of if text.isascii() else map(folded, words_of)):
+    if not _any_begins(text, phrases.keys()):
         return
     words = [(folded(match[0]), match.start(), match.end()) for match in _WORD.finditer(text)]
     for at, (word, start, _) in enumerate(words):
@@ -83,6 +82,16 @@ def _find_phrases(text: str, phrases: dict[str, list[tuple[tuple[str, ...], str]
             if last < len(words) and _same(text, words[at : last + 1], phrase):
                 yield Span(label, start, words[last][2], text[start : words[last][2]])
                 break
+
+
+def _any_begins(text: str, firsts: KeysView[str]) -> bool:
+    """Whether a first word of any phrase stands in the text; the usual answer is no, and quick."""
+    if not text.isascii():
+        return not firsts.isdisjoint(map(folded, _WORD.findall(text)))
+    lower = text.lower()
+    if len(firsts) <= 40 and not any([first in lower for first in firsts]):  # noqa: C419  a list is quicker here
+        return False
+    return not firsts.isdisjoint(_WORD.findall(lower))
 
 
 def _same(text: str, words: Sequence[tuple[str, int, int]], phrase: tuple[str, ...]) -> bool:

@@ -26,7 +26,8 @@ class House:
 
     `base` is the default address without a trailing slash, None where there is none. `tail` is the
     path that every base of this house ends with: added where somebody left it out. `keyless` houses
-    answer without a key. A model's name without `/` gets `prefix` before it is sent.
+    answer without a key. A model's name without `/` gets `prefix` before it is sent. `plainstream`
+    houses refuse (or hang on) a stream that is asked for its usage by `stream_options`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class House:
     keyless: bool = False
     tail: str = ""
     prefix: str = ""
+    plainstream: bool = False
 
     def wire_model(self, model: str) -> str:
         """The model's name (without provider) as the API of this house wants it."""
@@ -44,25 +46,26 @@ class House:
 
 
 # A row: name, default base (- for none), then what differs from the usual: keys= and bases= (environment
-# variables; <NAME>_API_KEY, <NAME>_BASE_URL and <NAME>_API_BASE otherwise), tail=, prefix=, keyless.
+# variables; <NAME>_API_KEY, <NAME>_BASE_URL and <NAME>_API_BASE otherwise), tail=, prefix=, keyless,
+# plainstream.
 # A line that starts with a blank goes on with the row above.
 _OPENAI = """
 openai https://api.openai.com/v1
-ai21 https://api.ai21.com/studio/v1
-ai21_chat https://api.ai21.com/studio/v1 keys=AI21_API_KEY bases=AI21_API_BASE
+ai21 https://api.ai21.com/studio/v1 plainstream
+ai21_chat https://api.ai21.com/studio/v1 keys=AI21_API_KEY bases=AI21_API_BASE plainstream
 aiml https://api.aimlapi.com/v1
 amazon_nova https://api.nova.amazon.com/v1
-cerebras https://api.cerebras.ai/v1
-codestral https://codestral.mistral.ai/v1
+cerebras https://api.cerebras.ai/v1 plainstream
+codestral https://codestral.mistral.ai/v1 plainstream
 cometapi https://api.cometapi.com/v1 keys=COMETAPI_KEY,COMETAPI_API_KEY
 compactifai https://api.compactif.ai/v1
 dashscope https://dashscope.aliyuncs.com/compatible-mode/v1
-deepinfra https://api.deepinfra.com/v1/openai
+deepinfra https://api.deepinfra.com/v1/openai plainstream
 deepseek https://api.deepseek.com/beta
 edenai https://api.edenai.run/v3
 empower https://app.empower.dev/api/v1
 featherless_ai https://api.featherless.ai/v1 keys=FEATHERLESS_AI_API_KEY,FEATHERLESS_API_KEY
-  bases=FEATHERLESS_API_BASE
+  bases=FEATHERLESS_API_BASE plainstream
 fireworks_ai https://api.fireworks.ai/inference/v1
   keys=FIREWORKS_API_KEY,FIREWORKS_AI_API_KEY,FIREWORKSAI_API_KEY,FIREWORKS_AI_TOKEN
   bases=FIREWORKS_API_BASE prefix=accounts/fireworks/models/
@@ -71,24 +74,24 @@ friendliai https://api.friendli.ai/serverless/v1 keys=FRIENDLIAI_API_KEY,FRIENDL
 galadriel https://api.galadriel.com/v1
 github https://models.inference.ai.azure.com
 groq https://api.groq.com/openai/v1
-hyperbolic https://api.hyperbolic.xyz/v1
+hyperbolic https://api.hyperbolic.xyz/v1 plainstream
 inception https://api.inceptionlabs.ai/v1
 lambda_ai https://api.lambda.ai/v1 keys=LAMBDA_API_KEY bases=LAMBDA_API_BASE
 maritalk https://chat.maritaca.ai/api
 meta_llama https://api.llama.com/compat/v1 keys=LLAMA_API_KEY bases=LLAMA_API_BASE
 minimax https://api.minimax.io/v1 tail=/v1
-mistral https://api.mistral.ai/v1 tail=/v1
+mistral https://api.mistral.ai/v1 tail=/v1 plainstream
 modelscope https://api-inference.modelscope.cn/v1
 moonshot https://api.moonshot.ai/v1
-morph https://api.morphllm.com/v1
-nadir https://api.getnadir.com/v1
+morph https://api.morphllm.com/v1 plainstream
+nadir https://api.getnadir.com/v1 plainstream
 nebius https://api.studio.nebius.ai/v1
 novita https://api.novita.ai/v3/openai
-nscale https://inference.api.nscale.com/v1
-nvidia_nim https://integrate.api.nvidia.com/v1
+nscale https://inference.api.nscale.com/v1 plainstream
+nvidia_nim https://integrate.api.nvidia.com/v1 plainstream
 openrouter https://openrouter.ai/api/v1 keys=OPENROUTER_API_KEY,OR_API_KEY
 ovhcloud https://oai.endpoints.kepler.ai.cloud.ovh.net/v1
-perplexity https://api.perplexity.ai keys=PERPLEXITYAI_API_KEY,PERPLEXITY_API_KEY
+perplexity https://api.perplexity.ai keys=PERPLEXITYAI_API_KEY,PERPLEXITY_API_KEY plainstream
 qwen_ai_platform https://dashscope.aliyuncs.com/compatible-mode/v1
   keys=QWEN_AI_PLATFORM_API_KEY,DASHSCOPE_API_KEY
 qwencloud https://dashscope-intl.aliyuncs.com/compatible-mode/v1 keys=QWENCLOUD_API_KEY,DASHSCOPE_API_KEY
@@ -96,7 +99,7 @@ sambanova https://api.sambanova.ai/v1
 tencent https://tokenhub-intl.tencentcloudmaas.com/v1
 together_ai https://api.together.ai/v1
   keys=TOGETHER_API_KEY,TOGETHER_AI_API_KEY,TOGETHERAI_API_KEY,TOGETHER_AI_TOKEN
-v0 https://api.v0.dev/v1
+v0 https://api.v0.dev/v1 plainstream
 vercel_ai_gateway https://ai-gateway.vercel.sh/v1 keys=VERCEL_AI_GATEWAY_API_KEY,VERCEL_OIDC_TOKEN
 volcengine https://ark.cn-beijing.volces.com/api/v3 keys=VOLCENGINE_API_KEY,ARK_API_KEY
 wandb https://api.inference.wandb.ai/v1
@@ -207,6 +210,7 @@ def _read(route: Route, row: str) -> House:
         keyless="keyless" in given,
         tail=given.get("tail", ""),
         prefix=given.get("prefix", ""),
+        plainstream="plainstream" in given,
     )
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from llmctl.core.errors import BrokenStream, LlmctlError, ProviderError
-from llmctl.core.model import Request, Response
+from llmctl.core.model import Request, Response, replace
 from llmctl.core.ports import Codec, StreamDecoder
 from llmctl.providers.wire import Stream, Wire
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from llmctl.core.errors import ContentRefused, EmptyAnswer
-from llmctl.core.model import Request, Response, Usage
+from llmctl.core.model import Request, Response, Usage, replace
 
 Estimate = Callable[[Request, Response], Usage]
 """Counts tokens where the provider's own usage is missing or absurd."""

@@ -12,6 +12,7 @@ from llmctl.core.errors import BadRequest, BrokenAnswer, BrokenStream
 from llmctl.core.model import Request, Response, Target, Usage
 from llmctl.core.ports import HttpCall
 from llmctl.providers import classify
+from llmctl.providers.catalog import house
 from llmctl.providers.usage import from_openai
 
 REASONING = re.compile(r"(o[1-9]|gpt-5(?!-chat)|codex)")
@@ -39,15 +40,20 @@ class OpenAICodec:
             self.url = f"{base.rstrip('/')}/chat/completions?{query}"
         self.reasoning = target.provider in ("openai", "azure") and bool(REASONING.match(target.bare_model))
         self.own = target.provider == "openai"
+        self.house = house(target.provider)
 
     def encode(self, request: Request, key: str | None) -> HttpCall:
-        body: dict[str, Any] = {"model": request.target.bare_model, "messages": request.messages}
+        body: dict[str, Any] = {
+            "model": self.house.wire_model(request.target.bare_model),
+            "messages": request.messages,
+        }
         body.update(self._params(request))
         if request.schema is not None:
             body["response_format"] = response_format(request.schema)
         if request.on_text is not None:
             body["stream"] = True
-            body["stream_options"] = {"include_usage": True}
+            if not self.house.plainstream:
+                body["stream_options"] = {"include_usage": True}
         headers = {"Content-Type": "application/json", "User-Agent": "llmctl", **request.target.headers}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
@@ -85,7 +91,7 @@ class OpenAICodec:
             usage=from_openai(answer.get("usage")) or NO_USAGE,
             reasoning=message.get("reasoning_content") or message.get("reasoning"),
             tool_calls=tuple(message.get("tool_calls") or ()),
-            body=answer,
+            body=answer if request.keep_body else None,
         )
 
     def stream(self, request: Request) -> OpenAIStream:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from llmctl.core.canonical import fingerprint
-from llmctl.core.model import Request, Response, Send
+from llmctl.core.model import Request, Response, Send, replace
 from llmctl.core.ports import Cache
 
 KEPT = frozenset({"stop", "tool_calls", "function_call", "end_turn", "stop_sequence"})

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from llmctl.core.model import Request, Response, Send
+from llmctl.core.model import Request, Response, Send, replace
 from llmctl.core.profile import PrivacyRule
-from llmctl.privacy.answers import judge
 
 
 def check(next: Send, rule: PrivacyRule) -> Send:
@@ -17,6 +14,8 @@ def check(next: Send, rule: PrivacyRule) -> Send:
     """
     if rule.answers == "off":
         return next
+    from llmctl.privacy.answers import judge
+
     if rule.answers == "warn":
 
         async def warn(request: Request) -> Response:

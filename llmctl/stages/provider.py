@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from llmctl.core.errors import Interrupted, LlmctlError
-from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage
+from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage, replace
 from llmctl.core.money import Nanos
 from llmctl.core.ports import Clock, Ledger, Provider
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from llmctl.core.canonical import fingerprint
 from llmctl.core.errors import Interrupted, LlmctlError
-from llmctl.core.model import Request, Response, Send
+from llmctl.core.model import Request, Response, Send, replace
 from llmctl.core.ports import Clock, Ledger, Random
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from llmctl.core.errors import LlmctlError
-from llmctl.core.model import OnText, Request, Response, Send
+from llmctl.core.model import OnText, Request, Response, Send, replace
 from llmctl.core.profile import PrivacyRule
-from llmctl.privacy.redact import Redactor, StreamRestorer
-from llmctl.privacy.rewrite import map_strings
+
+if TYPE_CHECKING:
+    from llmctl.privacy.redact import Redactor, StreamRestorer
 
 
 def redact(next: Send, rule: PrivacyRule) -> Send:
@@ -19,6 +20,7 @@ def redact(next: Send, rule: PrivacyRule) -> Send:
     """
     if not rule.redacts and rule.limit is None:
         return next
+    from llmctl.privacy.redact import Redactor, StreamRestorer
 
     async def send(request: Request) -> Response:
         redactor = Redactor(rule)
@@ -57,6 +59,7 @@ def restored(response: Response, redactor: Redactor, is_json: bool = False) -> R
 
     `is_json` says that the text is JSON: values are then escaped as JSON wants it.
     """
+    from llmctl.privacy.rewrite import map_strings
 
     def plain(text: str) -> str:
         return redactor.restore(text, inside_json=is_json)

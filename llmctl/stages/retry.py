@@ -8,12 +8,11 @@ refused at once, saying when to come back.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmctl.core.errors import LlmctlError
 from llmctl.core.loop import loop
-from llmctl.core.model import Attempt, OnText, Request, Response, Send
+from llmctl.core.model import Attempt, OnText, Request, Response, Send, replace
 from llmctl.core.money import Nanos
 from llmctl.core.ports import Clock, Random
 from llmctl.core.profile import RetryRule

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmctl.core.canonical import fingerprint
 from llmctl.core.loop import loop
-from llmctl.core.model import Request, Response, Send
+from llmctl.core.model import Request, Response, Send, replace
 
 if TYPE_CHECKING:
     from asyncio import Future

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import cache as once
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from llmctl.state.files import private_file, private_folder
 SUM = 32
 LOCKED_S = 0.5
 """How long a locked cache is waited for before the call goes on without it."""
+CULL_EVERY = 5_000
+"""Grouped entries between two looks at what has expired and at the size."""
 STORED = ("text", "model", "finish_reason", "reasoning", "tool_calls", "parsed", "cost", "warnings", "body")
 
 
@@ -46,6 +47,7 @@ class AnswerCache:
         self._broken = False
         self._group = group
         self._waiting: dict[str, Response] = {}
+        self._written = 0
 
     def get(self, key: str) -> Response | None:
         """The stored answer, or None: not there, expired, damaged, or the cache is out of order."""
@@ -71,6 +73,11 @@ class AnswerCache:
         with store.transact():
             for key, response in gathered.items():
                 store.set(key, pack(response), expire=self.ttl)
+        self._written += len(gathered)
+        if self._written >= CULL_EVERY:
+            self._written = 0
+            store.expire()
+            store.cull()
 
     def remove(self, key: str) -> bool:
         return bool(self._try(lambda store: store.delete(key)))
@@ -102,7 +109,7 @@ class AnswerCache:
 
         try:
             if self._store is None:
-                self._store = _open(self.folder, self.max_bytes)
+                self._store = _open(self.folder, self.max_bytes, culling=not self._group)
             return use(self._store)
         except diskcache.Timeout:
             self._complain("is locked by another process")
@@ -118,7 +125,7 @@ class AnswerCache:
         self._warn = lambda _: None
 
 
-def _open(folder: Path, max_bytes: int) -> Any:
+def _open(folder: Path, max_bytes: int, *, culling: bool) -> Any:
     import diskcache
 
     private_folder(folder)
@@ -129,6 +136,9 @@ def _open(folder: Path, max_bytes: int) -> Any:
         size_limit=max_bytes,
         eviction_policy="least-recently-stored",
         statistics=0,
+        cull_limit=10 if culling else 0,  # in groups, `_write` culls now and then instead of at every set
+        sqlite_cache_size=4096,  # pages of 4 KB; the default would fill 32 MB of memory
+        sqlite_mmap_size=0,
     )
     for name in ("cache.db", "cache.db-wal", "cache.db-shm"):
         private_file(folder / name)
@@ -172,7 +182,7 @@ def _text_disk() -> type:
 def pack(response: Response) -> str:
     """Checksum, then JSON."""
     fields = {name: getattr(response, name) for name in STORED}
-    fields["usage"] = asdict(response.usage)
+    fields["usage"] = {name: getattr(response.usage, name) for name in Usage.__slots__}
     data = orjson.dumps(fields)
     return digest(data)[:SUM] + data.decode()
 

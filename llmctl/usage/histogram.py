@@ -1,7 +1,7 @@
 """Durations as counts in logarithmic buckets: small, mergeable, percentiles within 1 %.
 
 The buckets are those of DDSketch (Masson, Rim, Lee: "DDSketch", VLDB 2019): bucket i holds the
-values in (LEAST × GAMMA^(i-1), LEAST × GAMMA^i] and is read as the value whose relative distance to
+values in [LEAST × GAMMA^(i-1), LEAST × GAMMA^i) and is read as the value whose relative distance to
 both ends is ERROR. A percentile is off by at most ERROR, 1 %, between 10 µs and two hours; shorter
 values read as 10 µs and longer ones as two hours. A stored histogram is a row of little-endian
 32-bit numbers, bucket << 22 | count; two of them side by side are the histogram of both.
@@ -26,13 +26,15 @@ BUCKETS = 1024
 COUNT_BITS = 22
 MOST = (1 << COUNT_BITS) - 1
 _SCALE = 1 / math.log(GAMMA)
+_SHIFT = 1 - math.log(LEAST) * _SCALE
 
 
 def bucket(seconds: float) -> int:
     """The bucket of a duration."""
     if seconds <= LEAST:
         return 0
-    return min(math.ceil(math.log(seconds / LEAST) * _SCALE), BUCKETS - 1)
+    number = int(math.log(seconds) * _SCALE + _SHIFT)
+    return number if number < BUCKETS else BUCKETS - 1
 
 
 def value(number: int) -> float:
@@ -53,10 +55,8 @@ def pack(counts: Mapping[int, int]) -> bytes:
 
 def unpack(stored: bytes) -> dict[int, int]:
     """Counts by bucket, of one stored histogram or of many joined."""
-    numbers = array("I")
-    numbers.frombytes(stored)
     counts: dict[int, int] = {}
-    for number, times in Counter(_little(numbers)).items():
+    for number, times in Counter(_numbers(stored)).items():
         place = number >> COUNT_BITS
         counts[place] = counts.get(place, 0) + (number & MOST) * times
     return counts
@@ -67,6 +67,12 @@ def add(one: bytes | None, other: bytes | None) -> bytes | None:
     if not one or not other:
         return one or other
     return pack(unpack(one + other))
+
+
+def _numbers(stored: bytes) -> array[int]:
+    numbers = array("I")
+    numbers.frombytes(stored)
+    return _little(numbers)
 
 
 def _little(numbers: array[int]) -> array[int]:
@@ -107,14 +113,14 @@ class Samples:
         values = array("d", b"".join(self._exact))
         if not self._blobs:
             return _exact_summary(sorted(values), ranks)
-        counts = unpack(b"".join(self._blobs))
-        for seconds in values:
-            number = bucket(seconds)
-            counts[number] = counts.get(number, 0) + 1
-        numbers = sorted(counts)
-        seen = list(accumulate(counts[number] for number in numbers))
+        entries = _numbers(b"".join(self._blobs))
+        entries.extend(bucket(seconds) << COUNT_BITS | 1 for seconds in values)
+        times = Counter(entries)
+        order = sorted(times)
+        seen = list(accumulate((entry & MOST) * times[entry] for entry in order))
         mean = (self.total + math.fsum(values)) / seen[-1]
-        return mean, *(value(numbers[bisect_left(seen, math.ceil(rank * seen[-1]))]) for rank in ranks)
+        places = (bisect_left(seen, math.ceil(rank * seen[-1])) for rank in ranks)
+        return mean, *(value(order[place] >> COUNT_BITS) for place in places)
 
 
 def _exact_summary(values: list[float], ranks: tuple[float, ...]) -> tuple[float | None, ...]:
@@ -137,17 +143,22 @@ class Collect:
 
 
 class Join:
-    """SQL aggregate: the stored histograms of a group, side by side."""
+    """SQL aggregate: the stored histograms of a group, side by side; None of none."""
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
+        self.parts: list[bytes | None] = []
+        self.step = self.parts.append
 
-    def step(self, stored: bytes | None) -> None:
-        if stored:
-            self.parts.append(stored)
+    def finalize(self) -> bytes | None:
+        return b"".join(part for part in self.parts if part) or None
 
-    def finalize(self) -> bytes:
-        return b"".join(self.parts)
+
+class Sum(Join):
+    """SQL aggregate: the same as one compact histogram."""
+
+    def finalize(self) -> bytes | None:
+        joined = super().finalize()
+        return joined and pack(unpack(joined))
 
 
 class Histogram:
@@ -169,4 +180,5 @@ def register(db: Any) -> None:
     db.create_function("histogram_add", 2, add, deterministic=True)
     db.create_aggregate("collect", 1, Collect)
     db.create_aggregate("histogram_join", 1, Join)
+    db.create_aggregate("histogram_sum", 1, Sum)
     db.create_aggregate("histogram", 1, Histogram)

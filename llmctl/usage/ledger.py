@@ -16,7 +16,7 @@ from llmctl.core.errors import LlmctlError, StorageError
 from llmctl.core.model import Attempt, Message, Request, Response, Usage
 from llmctl.core.ports import Clock
 from llmctl.usage import rollup
-from llmctl.usage.rollup import Cells, Counted, Kind
+from llmctl.usage.rollup import Cells, Kind
 from llmctl.usage.schema import connect, fault
 
 CALL = (
@@ -37,6 +37,7 @@ SETTLE_ATTEMPT = """
     WHERE id = ?
 """
 Row = tuple[Any, ...]
+_counted = itemgetter(*(CALL.index(name) for name in rollup.COUNTED))
 
 
 class _Waiting:
@@ -59,7 +60,7 @@ class _Waiting:
         db.executemany(INSERT_CALL, self.calls)
         cells: Cells = {}
         for row in self.calls:
-            rollup.count(cells, counted(row))
+            rollup.count(cells, _counted(row))
         rollup.write(db, cells, kinds)
         return rows
 
@@ -190,24 +191,6 @@ class SqliteLedger:
         )  # fmt: skip
 
 
-_PARTS = itemgetter(*(CALL.index(name) for name in (
-    "at", "profile", "model", "provider", "tag", "status", "hit",
-    "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
-    "cost", "saved", "attempts", "latency", "ttft",
-)))  # fmt: skip
-
-
-def counted(row: Row) -> Counted:
-    """A call's row as the slots count it."""
-    at, profile, model, provider, tag, status, hit, asked, said, cached, thought, *rest = _PARTS(row)
-    return Counted(
-        at,
-        Kind(profile, model, provider, tag or "", status, hit or ""),
-        (asked, said, cached, thought),
-        *rest,
-    )
-
-
 def cost_of(outcome: Response | LlmctlError) -> int | None:
     """All attempts' money, failed ones too; unknown as soon as one is."""
     if isinstance(outcome, Response):
@@ -217,6 +200,8 @@ def cost_of(outcome: Response | LlmctlError) -> int | None:
 
 
 def billed_of(tried: Sequence[Attempt]) -> str:
+    if len(tried) == 1:
+        return tried[0].billed
     states = {attempt.billed for attempt in tried}
     return "unknown" if "unknown" in states else "yes" if "yes" in states else "no"
 

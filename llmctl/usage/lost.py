@@ -37,7 +37,7 @@ def calls(db: sqlite3.Connection, query: Query, now: float) -> list[Lost]:
         SELECT call, min(at), run, profile, model, provider, coalesce(tag, ''), count(*),
             coalesce(sum(cost), 0), max(pid) FILTER (WHERE state = 'sent')
         FROM attempts
-        WHERE call IN (SELECT call FROM attempts WHERE state = 'sent')
+        WHERE state <> 'ok' AND call IN (SELECT call FROM attempts WHERE state = 'sent')
             AND NOT EXISTS (SELECT 1 FROM calls WHERE id = attempts.call) {conditions}
         GROUP BY call HAVING min(at) >= ? AND min(at) < ? ORDER BY 2
     """  # noqa: S608  # our own names

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from llmctl.usage.histogram import bucket, pack
 
@@ -27,6 +28,11 @@ SECONDS = ("latency", "ttft")
 
 KIND = ("profile", "model", "provider", "tag", "status", "hit")
 
+_SUMMED = f"""
+    {" ".join(f"{name} {'REAL' if name in SECONDS else 'INTEGER'} NOT NULL," for name in SUMS)}
+    latencies BLOB,                    -- histograms (usage/histogram.py), of calls that no cache answered
+    ttfts BLOB,
+"""
 TABLES = f"""
     CREATE TABLE kinds (               -- what slots are divided by; '' stands for none
         id INTEGER PRIMARY KEY,
@@ -37,67 +43,87 @@ TABLES = f"""
         size INTEGER NOT NULL,         -- seconds
         slot INTEGER NOT NULL,         -- Unix seconds / size
         kind INTEGER NOT NULL REFERENCES kinds,
-        {" ".join(f"{name} {'REAL' if name in SECONDS else 'INTEGER'} NOT NULL," for name in SUMS)}
-        latencies BLOB,                -- histograms (usage/histogram.py), of calls that no cache answered
-        ttfts BLOB,
+        {_SUMMED}
         PRIMARY KEY (size, slot, kind)
+    ) WITHOUT ROWID;
+    CREATE TABLE runs (                -- the longest slots once more, divided by run too
+        slot INTEGER NOT NULL,
+        run TEXT NOT NULL,
+        kind INTEGER NOT NULL REFERENCES kinds,
+        {_SUMMED}
+        PRIMARY KEY (slot, run, kind)
     ) WITHOUT ROWID;
 """
 
-_HISTOGRAMS = ("latencies", "ttfts")
-_VALUES = ("size", "slot", "kind", *SUMS, *_HISTOGRAMS)
-UPSERT = f"""
-    INSERT INTO slots ({", ".join(_VALUES)}) VALUES ({", ".join("?" * len(_VALUES))})
-    ON CONFLICT (size, slot, kind) DO UPDATE SET
-    {", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)},
-    {", ".join(f"{name} = histogram_add({name}, excluded.{name})" for name in _HISTOGRAMS)}
-"""  # noqa: S608  # our own names
+HISTOGRAMS = ("latencies", "ttfts")
+SUMMED = (*SUMS, *HISTOGRAMS)
 
-_OF_CALL = "profile, model, provider, coalesce(tag, '') AS tag, status, coalesce(hit, '') AS hit"
-REBUILD = f"""
-    DELETE FROM slots;
-    INSERT OR IGNORE INTO kinds ({", ".join(KIND)}) SELECT DISTINCT {_OF_CALL} FROM calls;
-    WITH sizes(size) AS (VALUES {", ".join(f"({size})" for size in SIZES)})
-    INSERT INTO slots ({", ".join(_VALUES)})
-    SELECT sizes.size, CAST(at / sizes.size AS INTEGER), kinds.id,
+
+def _upsert(table: str, *key: str) -> str:
+    names = (*key, *SUMMED)
+    return f"""
+        INSERT INTO {table} ({", ".join(names)}) VALUES ({", ".join("?" * len(names))})
+        ON CONFLICT ({", ".join(key)}) DO UPDATE SET
+        {", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)},
+        {", ".join(f"{name} = histogram_add({name}, excluded.{name})" for name in HISTOGRAMS)}
+    """  # noqa: S608  # our own names
+
+
+ADD_SLOT = _upsert("slots", "size", "slot", "kind")
+ADD_RUN = _upsert("runs", "slot", "run", "kind")
+
+
+def _rebuild() -> str:
+    summed = ", ".join(SUMMED)
+    sums = ", ".join(f"sum({name})" for name in SUMS)
+    joined = ", ".join(f"histogram_sum({name})" for name in HISTOGRAMS)
+    own = ", ".join(f"coalesce({name}, '')" for name in KIND)
+    longer = "".join(
+        f"""
+        INSERT INTO slots (size, slot, kind, {summed})
+        SELECT {size}, slot / {size // SIZES[-1]}, kind, {sums}, {joined}
+        FROM slots WHERE size = {SIZES[-1]} GROUP BY 2, 3;
+        """  # noqa: S608  # our own names
+        for size in SIZES[:-1]
+    )
+    calls = f"""
+        FROM calls JOIN kinds ON {" AND ".join(f"kinds.{name} = coalesce(calls.{name}, '')" for name in KIND)}
+    """
+    amounts = """
         count(*), sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(reasoning_tokens),
         coalesce(sum(cost), 0), sum(cost IS NULL), coalesce(sum(saved), 0), sum(saved IS NULL), sum(attempts),
         coalesce(sum(latency) FILTER (WHERE kinds.hit = ''), 0),
         coalesce(sum(ttft) FILTER (WHERE kinds.hit = ''), 0),
         histogram(latency) FILTER (WHERE kinds.hit = ''), histogram(ttft) FILTER (WHERE kinds.hit = '')
-    FROM sizes CROSS JOIN calls
-    JOIN kinds ON {" AND ".join(f"kinds.{name} = coalesce(calls.{name}, '')" for name in KIND)}
-    GROUP BY 1, 2, 3;
-"""  # noqa: S608  # our own names
-"""Makes all slots anew from the calls, for a new version and for changed prices."""
+    """
+    return f"""
+        DELETE FROM slots;
+        DELETE FROM runs;
+        INSERT OR IGNORE INTO kinds ({", ".join(KIND)}) SELECT DISTINCT {own} FROM calls;
+        INSERT INTO slots (size, slot, kind, {summed})
+        SELECT {SIZES[-1]}, CAST(at / {SIZES[-1]} AS INTEGER), kinds.id, {amounts} {calls} GROUP BY 2, 3;
+        {longer}
+        INSERT INTO runs (slot, run, kind, {summed})
+        SELECT CAST(at / {SIZES[0]} AS INTEGER), run, kinds.id, {amounts} {calls} GROUP BY 1, 2, 3;
+    """  # noqa: S608  # our own names
 
 
-class Kind(NamedTuple):
-    """What a slot's calls have in common; '' stands for no tag and for no hit."""
-
-    profile: str
-    model: str
-    provider: str
-    tag: str
-    status: str
-    hit: str
+REBUILD = _rebuild()
+"""Makes all slots anew from the calls: for a new version, changed prices and removed calls."""
 
 
-class Counted(NamedTuple):
-    """One call as slots see it: nano-dollars and seconds, None where unknown."""
+Kind = tuple[str, str, str, str, str, str]
+"""What a slot's calls have in common, in the order of `KIND`."""
 
-    at: float
-    kind: Kind
-    tokens: tuple[int, int, int, int]
-    cost: int | None
-    saved: int | None
-    attempts: int
-    latency: float
-    ttft: float | None
+COUNTED = (
+    "at", "run", *KIND, "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
+    "cost", "saved", "attempts", "latency", "ttft",
+)  # fmt: skip
+"""The columns of a call that its slots need."""
 
 
 class Cell:
-    """The calls of one kind in one slot."""
+    """The calls of one run and kind in one slot."""
 
     __slots__ = ("latencies", "sums", "ttfts")
 
@@ -106,76 +132,85 @@ class Cell:
         self.latencies: dict[int, int] = {}
         self.ttfts: dict[int, int] = {}
 
-    def add(self, call: Counted) -> None:
-        asked = not call.kind.hit
-        latency = call.latency if asked else 0.0
-        ttft = call.ttft if asked else None
+    def add(self, amounts: tuple[Any, ...], hit: bool) -> None:
+        """Adds the call whose columns from `input_tokens` on these are."""
+        asked, said, cached, thought, cost, saved, attempts, latency, ttft = amounts
         sums = self.sums
-        for place, amount in enumerate(
-            (
-                1,
-                *call.tokens,
-                call.cost or 0,
-                call.cost is None,
-                call.saved or 0,
-                call.saved is None,
-                call.attempts,
-            )
-        ):
-            sums[place] += amount
-        if asked:
-            sums[-2] += latency
+        sums[0] += 1
+        sums[1] += asked
+        sums[2] += said
+        sums[3] += cached
+        sums[4] += thought
+        if cost is None:
+            sums[6] += 1
+        else:
+            sums[5] += cost
+        if saved is None:
+            sums[8] += 1
+        else:
+            sums[7] += saved
+        sums[9] += attempts
+        if not hit:
+            sums[10] += latency
             number = bucket(latency)
             self.latencies[number] = self.latencies.get(number, 0) + 1
-        if ttft is not None:
-            sums[-1] += ttft
-            number = bucket(ttft)
-            self.ttfts[number] = self.ttfts.get(number, 0) + 1
+            if ttft is not None:
+                sums[11] += ttft
+                number = bucket(ttft)
+                self.ttfts[number] = self.ttfts.get(number, 0) + 1
 
-    def merge(self, other: Cell) -> None:
-        self.sums = [one + more for one, more in zip(self.sums, other.sums, strict=True)]
-        for mine, theirs in ((self.latencies, other.latencies), (self.ttfts, other.ttfts)):
-            for number, count in theirs.items():
-                mine[number] = mine.get(number, 0) + count
+    def plus(self, other: Cell) -> Cell:
+        both = Cell()
+        both.sums = [one + more for one, more in zip(self.sums, other.sums, strict=True)]
+        both.latencies = Counter(self.latencies) + Counter(other.latencies)
+        both.ttfts = Counter(self.ttfts) + Counter(other.ttfts)
+        return both
 
     def values(self) -> tuple[float | bytes | None, ...]:
         return *self.sums, pack(self.latencies) or None, pack(self.ttfts) or None
 
 
-Cells = dict[tuple[int, Kind], Cell]
-"""By the number of the shortest slot, and kind."""
+Place = tuple[int, str, Kind]
+Cells = dict[Place, Cell]
+"""By the number of the shortest slot, run and kind."""
 
 
-def count(cells: Cells, call: Counted) -> None:
-    """Adds a call to the cells, in memory."""
-    key = (int(call.at // SIZES[-1]), call.kind)
-    cell = cells.get(key)
+def count(cells: Cells, call: tuple[Any, ...]) -> None:
+    """Adds a call, as the values of its `COUNTED` columns, to the cells in memory."""
+    at, run, profile, model, provider, tag, status, hit = call[:8]
+    place = (int(at // SIZES[-1]), run, (profile, model, provider, tag or "", status, hit or ""))
+    cell = cells.get(place)
     if cell is None:
-        cell = cells[key] = Cell()
-    cell.add(call)
+        cell = cells[place] = Cell()
+    cell.add(call[8:], bool(hit))
 
 
 def write(db: sqlite3.Connection, cells: Cells, ids: dict[Kind, int]) -> None:
     """Adds the cells to the slots, inside the caller's transaction; `ids` remembers kinds."""
     for size in SIZES:
+        slots = _merged(cells, size, by_run=False)
         db.executemany(
-            UPSERT,
-            [
-                (size, slot, _id(db, kind, ids), *cell.values())
-                for (slot, kind), cell in _longer(cells, size // SIZES[-1])
-            ],
+            ADD_SLOT,
+            [(size, slot, _id(db, kind, ids), *cell.values()) for (slot, _, kind), cell in slots.items()],
         )
+    runs = _merged(cells, SIZES[0], by_run=True)
+    db.executemany(
+        ADD_RUN,
+        [(slot, run, _id(db, kind, ids), *cell.values()) for (slot, run, kind), cell in runs.items()],
+    )
 
 
-def _longer(cells: Cells, times: int) -> Iterable[tuple[tuple[int, Kind], Cell]]:
-    """The cells of slots that are so many times longer."""
-    longer: Cells = {}
-    for (slot, kind), cell in cells.items():
-        key = (slot // times, kind)
-        if key not in longer:
-            longer[key] = Cell()
-        longer[key].merge(cell)
-    return longer.items()
+def _merged(cells: Cells, size: int, *, by_run: bool) -> Cells:
+    """The cells of longer slots, and of all runs together."""
+    times = size // SIZES[-1]
+    merged: Cells = {}
+    for (slot, run, kind), cell in cells.items():
+        place = (slot // times, run if by_run else "", kind)
+        if (found := merged.get(place)) is None:
+            merged[place] = cell
+        else:
+            merged[place] = found.plus(cell)
+    return merged
 
 
 def _id(db: sqlite3.Connection, kind: Kind, ids: dict[Kind, int]) -> int:

@@ -69,7 +69,7 @@ MIGRATIONS = (
         latency REAL,
         pid INTEGER NOT NULL
     );
-    CREATE INDEX attempts_call ON attempts (call);
+    CREATE INDEX attempts_failed ON attempts (call) WHERE state <> 'ok';
     CREATE INDEX attempts_open ON attempts (state) WHERE state = 'sent';
     """,
     rollup.TABLES + rollup.REBUILD,

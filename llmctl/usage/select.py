@@ -26,13 +26,14 @@ _ROWS = """
     0, collect(ttft) FILTER (WHERE hit IS NULL AND ttft IS NOT NULL)
     FROM pieces CROSS JOIN calls AS t ON t.at >= pieces.first AND t.at < pieces.last WHERE pieces.size = 0
 """
-_SLOTS = f"""
+_SUMMED = f"""
     sum(calls * (status = 'ok')), sum(calls * (hit <> '')), {", ".join(f"sum({name})" for name in SUMS)},
     sum(latency), histogram_join(latencies), sum(ttft), histogram_join(ttfts)
-    FROM pieces CROSS JOIN slots AS s
-    ON s.size = pieces.size AND s.slot >= pieces.first AND s.slot < pieces.last
+    FROM pieces CROSS JOIN {{}} AS s ON s.slot >= pieces.first AND s.slot < pieces.last
     JOIN kinds AS t ON t.id = s.kind WHERE pieces.size > 0
 """
+_SLOTS = _SUMMED.format("slots") + " AND s.size = pieces.size"
+_RUNS = _SUMMED.format("runs")
 
 
 class Tally:
@@ -63,7 +64,7 @@ def tallies(
 ) -> tuple[dict[Key, Tally], bool]:
     """The groups by their key's values ('' for none), and whether the percentiles are exact."""
     reader = _Reader(db, query, where)
-    exact = "run" in query.by or reader.most <= EXACT_CALLS
+    exact = reader.most <= EXACT_CALLS
     found = reader.read(exact)
     if not exact and sum(tally.sums[0] for tally in found.values()) <= EXACT_CALLS:
         exact, found = True, reader.read(True)
@@ -79,6 +80,7 @@ class _Reader:
         self.query = query
         self.where = where
         self.unit = next((unit for unit in ("hour", "day", "month") if unit in query.by), None)
+        self.by_run = "run" in query.by
         self.columns = [name for name in query.by if name not in times.LENGTHS]
         self.conditions = "".join(f" AND coalesce(t.{name}, '') = ?" for name in query.filters)
         self.values = tuple(query.filters.values())
@@ -105,18 +107,25 @@ class _Reader:
             "INSERT INTO pieces VALUES (?, ?, ?, ?)", self._pieces(() if exact else rollup.SIZES)
         )
         found: dict[Key, Tally] = {}
-        for row in self._rows(_ROWS):
+        for row in self._rows(_ROWS, "t"):
             tally = self._tally(found, row)
             tally.latency.exact(row[-3])
             tally.ttft.exact(row[-1])
-        for row in self._rows(_SLOTS) if not exact else ():
+        if exact:
+            return found
+        for row in self._rows(_RUNS, "s") if self.by_run else self._rows(_SLOTS, "t"):
             tally = self._tally(found, row)
             tally.latency.rolled(row[-3], row[-4])
             tally.ttft.rolled(row[-1], row[-2])
         return found
 
-    def _rows(self, what: str) -> Iterator[tuple[Any, ...]]:
-        names = ["pieces.name", *(f"coalesce(t.{name}, '')" for name in self.columns)]
+    def _rows(self, what: str, run: str) -> Iterator[tuple[Any, ...]]:
+        """Of calls or slots; `run` is the table that knows the run."""
+        homes = [run if name == "run" else "t" for name in self.columns]
+        names = [
+            "pieces.name",
+            *(f"coalesce({home}.{name}, '')" for home, name in zip(homes, self.columns, strict=True)),
+        ]
         places = ", ".join(str(place + 1) for place in range(len(names)))
         # Every name in it is one of ours; what users say is bound.
         sql = f"SELECT {', '.join(names)}, {what} {self.conditions} GROUP BY {places}"

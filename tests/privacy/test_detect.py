@@ -1,0 +1,144 @@
+"""The detectors together: how well, how fast, and that hostile texts cannot slow them down."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmctl.core.profile import PRIVACY_KINDS, PrivacyRule
+from llmctl.privacy.detect import Detector, detector, find
+from tests.privacy.samples import load, scores
+
+RULE = PrivacyRule(
+    redact=PRIVACY_KINDS,
+    names=("Anna Müller", "Bob", "王小明", "O'Brien"),
+    words={"project": ["Blue Bird"]},
+    patterns={"badge": r"\bB-\d{5}\b"},
+)
+HOSTILE = {
+    "digits": "1" * 50,
+    "groups": "11 11 11 ",
+    "cards": "4111 1111 1111 1112 ",
+    "phones": "212-555-0123 ",
+    "plus": "+",
+    "plus numbers": "+49 30 ",
+    "at": "@",
+    "addresses": "a@a.",
+    "local": "aaaa.aaaa.aaaa",
+    "domains": "a@b.c.d.e.f.g.h.",
+    "dots": "1.1.1.1.",
+    "colons": "1:1:1:",
+    "ibans": "DE89 3704 ",
+    "iban heads": "DE89",
+    "keys": "sk-",
+    "keys apart": " sk-a1",
+    "jwt": "eyJ",
+    "jwt apart": " eyJaaaaaaaaaa.eyJ",
+    "pem": "-----BEGIN PRIVATE KEY-----",
+    "pem end": "-----BEGIN PRIVATE KEY----- -----END ",
+    "addresses with users": "://a:",
+    "passwords": "password ",
+    "passwords is": "password is is ",
+    "quotes": "password='\"",
+    "names": "anna ",
+    "placeholders": "<EMAIL_",
+    "lower case": "İ",
+    "spaces": " ",
+    "letters": "a",
+    "ssn": "123-45-",
+    "ssn words": "ssn 1 ",
+}
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, tuple[float, float]]:
+    return {kind: (score.precision, score.recall) for kind, score in scores(load()).items()}
+
+
+def test_the_samples_are_many_and_of_many_languages() -> None:
+    """A figure of quality means little on few samples, or on English alone."""
+    samples = load()
+    assert len(samples) >= 300
+    assert len({sample.lang for sample in samples}) >= 10
+    assert sum(not sample.spans for sample in samples) >= 100
+
+
+@pytest.mark.parametrize("kind", ["card", "email", "iban", "ssn", "secret"])
+def test_precision_and_recall(result: dict[str, tuple[float, float]], kind: str) -> None:
+    """What has a form or a check sum must be found, and what only looks like it left alone."""
+    assert min(result[kind]) >= 0.95
+
+
+@pytest.mark.parametrize("kind", ["phone", "ip"])
+def test_precision_and_recall_of_loose_forms(result: dict[str, tuple[float, float]], kind: str) -> None:
+    """Phones and addresses share their form with dates, versions and order numbers."""
+    assert min(result[kind]) >= 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HOSTILE)
+def test_time_is_linear(name: str) -> None:
+    """One megabyte made to hurt must take about four times as long as a quarter of it."""
+    finder = Detector(RULE)
+    piece = HOSTILE[name]
+    finder.find(piece * 100)
+    short, long = (_cpu(finder, (piece * (size // len(piece) + 1))[:size]) for size in (250_000, 1_000_000))
+    assert long < 6 * short + 0.2
+
+
+def _cpu(finder: Detector, text: str) -> float:
+    started = time.process_time()
+    finder.find(text)
+    return time.process_time() - started
+
+
+@given(st.text(max_size=80) | st.lists(st.sampled_from(list(HOSTILE.values())), max_size=6).map(" ".join))
+@settings(max_examples=300, deadline=None)
+def test_spans_are_in_order_and_true(text: str) -> None:
+    """Whoever replaces spans relies on it: none overlaps, and each names what stands there."""
+    end = 0
+    for span in find(text, RULE):
+        assert end <= span.start < span.end
+        assert text[span.start : span.end] == span.value
+        end = span.end
+
+
+def test_overlaps_become_one() -> None:
+    """Of two findings over the same characters nothing may be left behind."""
+    rule = PrivacyRule(redact=("email",), patterns={"left": "to bob", "inner": "example"})
+    assert [(span.kind, span.value) for span in find("to bob@example.com", rule)] == [
+        ("email", "to bob@example.com")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ANNA MÜLLER called", ["ANNA MÜLLER"]),
+        ("anna-müller", ["anna-müller"]),
+        ("Anna Mu\u0308ller", ["Anna Mu\u0308ller"]),
+        ("bobsled, Bobby, bob's", ["bob"]),
+        ("我是王小明先生", ["王小明"]),
+        ("o’brien and O'Brien", ["o’brien", "O'Brien"]),
+        ("the blue bird team, bluebird", ["blue bird"]),
+        ('{"n": "Anna M\\u00fcller"}', ["Anna M\\u00fcller"]),
+        ("badge B-12345", ["B-12345"]),
+    ],
+)
+def test_own_words(text: str, found: list[str]) -> None:
+    """Names are whole words in any case, spelling of letters and hyphenation; patterns are exact."""
+    assert [span.value for span in find(text, RULE)] == found
+
+
+def test_kinds_that_are_off_find_nothing() -> None:
+    """A profile that names one kind gets that one."""
+    text = "bob@example.com 4111 1111 1111 1111"
+    assert {span.kind for span in find(text, PrivacyRule(redact=("card",)))} == {"card"}
+    assert find(text, PrivacyRule()) == []
+
+
+def test_equal_rules_share_a_detector() -> None:
+    """Patterns are compiled once a profile, not once a row."""
+    assert detector(PrivacyRule(redact=("card",))) is detector(PrivacyRule(redact=("card",)))
+    assert detector(PrivacyRule(redact=("card",), region="DE")) is not detector(PrivacyRule(redact=("card",)))
