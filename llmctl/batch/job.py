@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from llmctl.batch.veil import Veil
 
 
+NO_MATTER = frozenset(
+    {"description", "limits", "timeout", "retry", "breaker", "cache", "budgets", "prices", "alerts", "notify"}
+    | {"state", "max_answer_bytes", "local"}
+)
+"""Parts of a profile that decide how rows are asked, not what is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """The command's options. `shard` (i, n) takes every n-th row from the i-th on, i from 1."""
@@ -53,7 +60,11 @@ class Job:
 
     def context(self, services: Services) -> str:
         """A hash over all that, beside the input, decides what OUT holds."""
-        values = [(path, str(value)) for path, value, _ in services.resolved.origins()]
+        values = [
+            (path, str(value))
+            for path, value, _ in services.resolved.origins()
+            if path.partition(".")[0] not in NO_MATTER
+        ]
         ask = self.ask
         recipe = ask.recipe
         template = recipe.renderer.template if recipe.renderer else None
