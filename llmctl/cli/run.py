@@ -11,6 +11,7 @@ from llmctl.ask import Ask, compose
 from llmctl.cli.inputs import key_values, prompt_text, usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services, warn
+from llmctl.cli.weights import offer
 from llmctl.core.errors import LlmctlError
 from llmctl.core.loop import run as run_core
 from llmctl.core.model import Request, Response
@@ -60,6 +61,7 @@ def run(
         on_text=shown.add if stream and not options.json else None,
     )
     request = compose(opened, ask)
+    offer(opened, request.target)
     try:
         response = run_core(answer(opened, request))
     except LlmctlError as error:
