@@ -66,8 +66,8 @@ def run(
         response = run_core(answer(opened, request))
     except LlmctlError as error:
         shown.end()
-        if error.response is not None and shown.texts:
-            warn("the answer above is incomplete")
+        incomplete = "; the answer above is incomplete" if shown.texts else ""
+        error.message = f"profile {opened.resolved.name}: {error.message}{incomplete}"
         raise
     report(opened, response, shown, options)
     return 0
