@@ -94,6 +94,10 @@ class Composer:
             base = replace(base, params=choice.params, defaults=choice.defaults)
         return replace(base, messages=messages, tag=row.tag or self.ask.tag, keep_body=row.openai)
 
+    def label(self, row: Row) -> Row:
+        """The row as the journal may know it."""
+        return row
+
     def messages(self, row: Row) -> tuple[Message, ...]:
         ask = self.ask
         history = (*ask.messages, *row.messages) if row.messages else ask.messages
