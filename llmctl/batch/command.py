@@ -131,7 +131,10 @@ class Batch:
 
         await loop()
         runner = self.runner = Runner(self.job, self.composer, build(self.services), self.store, self.tally)
-        finisher = Finisher(self.job, self.source, self.store, template=False, restore=None)
+        veil = self.composer.veil
+        finisher = Finisher(
+            self.job, self.source, self.store, template=False, restore=veil.up if veil else None
+        )
         emitter = Emitter(finisher) if self.job.out is None else None
         if emitter is not None:
             runner.on_row = emitter.row

@@ -137,6 +137,8 @@ class Runner:
         offset: int | None = None
         try:
             outcome = await self._outcome(request)
+            if outcome is not None and self.composer.veil is not None:
+                outcome = self.composer.veil.down(request, outcome)
             if outcome is not None:
                 offset = self._settle(row, key[:KEY], outcome)
         finally:

@@ -135,6 +135,8 @@ class Response:
     """The last answer's headers, lower-case: rate limits are learned from them."""
     body: Mapping[str, Any] | None = None
     """The provider's own JSON, where it speaks OpenAI's format and the request asked to keep it."""
+    redactor: Any = field(default=None, compare=False)
+    """The `privacy.redact.Redactor` that put values in their places here: a journal takes them out again."""
 
     @property
     def attempts(self) -> int:

@@ -42,9 +42,8 @@ def priceless(calls: int) -> str:
     """What a `?` means, and what to do about it."""
     if not calls:
         return ""
-    return (
-        f"?: {calls:,} call{'s' * (calls > 1)} of unknown cost (prices are declared in the profile: prices)"
-    )
+    count = "1 call" if calls == 1 else f"{calls:,} calls"
+    return f"?: {count} of unknown cost: no price (declare one under prices in the profile) or no answer"
 
 
 def named(said: str | None) -> Cell:

@@ -192,7 +192,7 @@ class SqliteLedger:
         billed = billed_of(tried)
         target = request.target
         return (
-            request.call, self.clock.now() - latency, request.run_id, request.profile,
+            request.call, max(0.0, self.clock.now() - latency), request.run_id, request.profile,
             answer.model if answer is not None else target.model, target.model, target.provider, request.tag,
             "failed" if failed else "ok", failed.type if failed else None,
             answer.finish_reason if answer else None,

@@ -99,9 +99,8 @@ class _Reader:
     def read(self, exact: bool) -> dict[Key, Tally]:
         self.db.execute("CREATE TEMP TABLE IF NOT EXISTS pieces (size INTEGER, first, last, name TEXT)")
         self.db.execute("DELETE FROM pieces")
-        self.db.executemany(
-            "INSERT INTO pieces VALUES (?, ?, ?, ?)", self._pieces(() if exact else rollup.SIZES)
-        )
+        sizes = () if exact else (LONGEST,) if self.by_run else rollup.SIZES
+        self.db.executemany("INSERT INTO pieces VALUES (?, ?, ?, ?)", self._pieces(sizes))
         found: dict[Key, Tally] = {}
         for row in self._rows(_ROWS, "t"):
             tally = self._tally(found, row)
