@@ -107,6 +107,7 @@ class Shown:
             raise self.failed
         if self.last != "\n":
             sys.stdout.write("\n")
+            sys.stdout.flush()  # before what is said on stderr
 
 
 def report(opened: Services, response: Response, shown: Shown, options: Globals) -> None:
