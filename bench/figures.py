@@ -58,7 +58,8 @@ def section(results: dict[str, Any]) -> str:
         }
     )
     head = ["## Figures", "", "| what | llmctl | against | | ratio |", "|---|---|---|---|---|"]
-    end = f"Medians; each line in one sitting with what it is compared to. {'; '.join(sittings)}. [bench/](bench/)"
+    sat = "; ".join(sittings)
+    end = f"Medians; each line in one sitting with what it is compared to. {sat}. [bench/](bench/)"
     return "\n".join([*head, *lines, "", end, ""])
 
 
