@@ -169,7 +169,7 @@ class CacheRule:
 class BudgetRule:
     """At most `limit` USD per period, of all calls or of those that `profile`, `model`, … name."""
 
-    limit: int = money(0, required=True)
+    limit: int = money(0, required=True, high=1e9)
     per: str = choice("total", "hour", "day", "week", "month", "total")
     tz: str = text("UTC")
     warn: float = number(0.8, 0, 1)
