@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmctl.ask import Ask
 from llmctl.ask import base as base_request
@@ -14,6 +15,16 @@ from llmctl.core.canonical import canonical, digest
 from llmctl.core.model import Message, Request, replace
 from llmctl.services import Services
 from llmctl.targets import Choice
+
+if TYPE_CHECKING:
+    from llmctl.batch.veil import Veil
+
+
+NO_MATTER = frozenset(
+    {"description", "limits", "timeout", "retry", "breaker", "cache", "budgets", "prices", "alerts", "notify"}
+    | {"state", "max_answer_bytes", "local"}
+)
+"""Parts of a profile that decide how rows are asked, not what is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,11 @@ class Job:
 
     def context(self, services: Services) -> str:
         """A hash over all that, beside the input, decides what OUT holds."""
-        values = [(path, str(value)) for path, value, _ in services.resolved.origins()]
+        values = [
+            (path, str(value))
+            for path, value, _ in services.resolved.origins()
+            if path.partition(".")[0] not in NO_MATTER
+        ]
         ask = self.ask
         recipe = ask.recipe
         template = recipe.renderer.template if recipe.renderer else None
@@ -93,6 +108,20 @@ class Composer:
             choice = self._choice(name, row.params)
             base = replace(base, params=choice.params, defaults=choice.defaults)
         return replace(base, messages=messages, tag=row.tag or self.ask.tag, keep_body=row.openai)
+
+    @cached_property
+    def veil(self) -> Veil | None:
+        """What keeps redacted values out of the journal; None where nothing is redacted."""
+        rule = self.services.profile.privacy
+        if not rule.redacts:
+            return None
+        from llmctl.batch.veil import Veil
+
+        return Veil(rule, self.request, self.services.answers.ready)
+
+    def label(self, row: Row) -> Row:
+        """The row as the journal may know it."""
+        return row if self.veil is None else self.veil.label(row)
 
     def messages(self, row: Row) -> tuple[Message, ...]:
         ask = self.ask

@@ -11,6 +11,7 @@ from llmctl.ask import Ask, compose
 from llmctl.cli.inputs import key_values, prompt_text, usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services, warn
+from llmctl.cli.weights import offer
 from llmctl.core.errors import LlmctlError
 from llmctl.core.loop import run as run_core
 from llmctl.core.model import Request, Response
@@ -60,12 +61,13 @@ def run(
         on_text=shown.add if stream and not options.json else None,
     )
     request = compose(opened, ask)
+    offer(opened, request.target)
     try:
         response = run_core(answer(opened, request))
     except LlmctlError as error:
         shown.end()
-        if error.response is not None and shown.texts:
-            warn("the answer above is incomplete")
+        incomplete = "; the answer above is incomplete" if shown.texts else ""
+        error.message = f"profile {opened.resolved.name}: {error.message}{incomplete}"
         raise
     report(opened, response, shown, options)
     return 0
@@ -105,6 +107,7 @@ class Shown:
             raise self.failed
         if self.last != "\n":
             sys.stdout.write("\n")
+            sys.stdout.flush()  # before what is said on stderr
 
 
 def report(opened: Services, response: Response, shown: Shown, options: Globals) -> None:

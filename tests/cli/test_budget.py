@@ -40,7 +40,6 @@ def spent(profile: Write, llmctl: Run) -> None:
         "budgets: [{limit: 0.001, per: day, tz: Europe/Madrid}, {limit: 2, per: hour, tag: ci, name: ci}]"
     )
     assert llmctl("run", "hello").returncode == 0
-    return {}
 
 
 def test_json_is_as_promised(spent: None, llmctl: Run) -> None:
