@@ -217,8 +217,10 @@ class Services:
     def most(self, request: Request) -> Nanos:
         """The most that one attempt can cost. BudgetError where that is not known."""
         from llmctl.pricing.reservation import reservation
+        from llmctl.providers.catalog import house
 
-        return reservation(request, self.prices)
+        sent_as_is = house(request.target.provider).route in ("openai", "local")
+        return reservation(request, self.prices, sent_as_is=sent_as_is)
 
     @cached_property
     def state(self) -> State:
