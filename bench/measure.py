@@ -66,7 +66,7 @@ def in_turn(
 
 
 def median(found: Sequence[Taken], what: str = "cpu") -> float:
-    return statistics.median(getattr(each, what) for each in found)
+    return float(statistics.median(getattr(each, what) for each in found))
 
 
 def record(name: str, figures: Mapping[str, Any]) -> None:

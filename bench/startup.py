@@ -31,7 +31,8 @@ assert answer.choices[0].message.content
 def environ(home: Path, server: TestServer) -> dict[str, str]:
     key = "sk-" + "bench" * 4
     return {
-        "PATH": os.environ["PATH"], "HOME": str(home), "LLMCTL_HOME": str(home / "state"), "LLM_USER_PATH": str(home / "llm"),
+        "PATH": os.environ["PATH"], "HOME": str(home),
+        "LLMCTL_HOME": str(home / "state"), "LLM_USER_PATH": str(home / "llm"),
         "OPENAI_API_KEY": key, "OPENAI_BASE_URL": server.openai, "OPENAI_API_BASE": server.openai,
         "ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": server.anthropic, "LLMCTL_PROFILE": "dev",
     }  # fmt: skip
@@ -90,9 +91,8 @@ def main() -> None:
             f"{median(found, 'memory'):.0f}",
         ))  # fmt: skip
     table(rows)
-    print(
-        f"anthropic through llmctl / litellm script: {figures['run, anthropic'] / figures['litellm script']:.2f} (at most 1.1)"
-    )
+    ratio = figures["run, anthropic"] / figures["litellm script"]
+    print(f"anthropic through llmctl / litellm script: {ratio:.2f} (at most 1.1)")
     if "llm (PyPI)" in figures:
         print(f"cold run / llm: {figures['run, cold'] / figures['llm (PyPI)']:.2f} (at most 0.33)")
     record("startup", {"cpu_s": figures})

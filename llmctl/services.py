@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from asyncio import Event
 
     from llmctl.config.resolve import Resolved
-    from llmctl.core.ports import Provider, State
+    from llmctl.core.ports import Judge, Provider, State
+    from llmctl.facts import Facts
     from llmctl.pricing.book import PriceBook
     from llmctl.stages.budget import Purse
     from llmctl.state.cache import AnswerCache
@@ -199,6 +200,13 @@ class Services:
 
         return PriceBook(self.home / "prices", self.profile.prices)
 
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of models before they are asked."""
+        from llmctl.facts import Facts
+
+        return Facts(lambda: self.prices)
+
     def price(self, answered: str, asked: str, usage: Usage) -> Nanos | None:
         """By the model that answered, else by the one that was asked."""
         from llmctl.pricing.cost import cost
@@ -238,10 +246,16 @@ class Services:
             found.append(Purse([Budget(rule) for rule in self.profile.budgets], lambda: self.state))
         return found
 
-    def judge(self, request: Request, response: Response) -> Response:
-        from llmctl.providers.judge import judged
+    @cached_property
+    def judge(self) -> Judge:
+        from llmctl.providers.judge import Judge
 
-        return judged(request, response, self.estimate)
+        return Judge(self.estimate, lambda model: self.prices.near(model), self.room)
+
+    def room(self, model: str) -> int | None:
+        """How many tokens of input the model takes, where the price file knows."""
+        most = (self.prices.info(model) or {}).get("max_input_tokens")
+        return most if isinstance(most, int) else None
 
     @cached_property
     def answers(self) -> LazyAnswers:

@@ -58,6 +58,8 @@ class Request:
     on_text: OnText | None = None
     cot: bool = False
     """Whether the answer stands apart from the steps that were asked for."""
+    renderer: Any = None
+    """What made the messages of a template (`prompts.render.Renderer`): for checks, never sent."""
     keep_body: bool = False
     """Whether the answer's own JSON is wanted too (`Response.body`)."""
     deadline: float | None = None
@@ -131,6 +133,8 @@ class Response:
     ttft: float | None = None
     tried: tuple[Attempt, ...] = ()
     warnings: tuple[str, ...] = ()
+    billed: Billed = "yes"
+    """`unknown` where what the provider says of its usage cannot be true, or it said nothing at all."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """The last answer's headers, lower-case: rate limits are learned from them."""
     body: Mapping[str, Any] | None = None
