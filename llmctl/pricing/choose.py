@@ -100,11 +100,16 @@ def pick(candidates: Sequence[Candidate], task: Task, book: PriceBook) -> Choice
     Without a budget, candidates of unknown price come after all others. Where nobody fits a
     complexity that was only guessed, the most capable of the rest is chosen.
     """
-    verdicts = tuple(judge(candidate, task, book) for candidate in candidates)
+    return best([judge(candidate, task, book) for candidate in candidates], task.judged)
+
+
+def best(found: Sequence[Verdict], judged: bool) -> Choice:
+    """The choice among candidates that have been judged; `judged` as in their Task."""
+    verdicts = tuple(found)
     able = [verdict for verdict in verdicts if verdict.refused is None]
     if able:
         return Choice(verdicts, min(able, key=_price_order))
-    rest = [verdict for verdict in verdicts if verdict.why == "complexity"] if task.judged else []
+    rest = [verdict for verdict in verdicts if verdict.why == "complexity"] if judged else []
     chosen = min(
         rest, key=lambda verdict: (-LEVELS.index(verdict.fits), *_price_order(verdict)), default=None
     )
