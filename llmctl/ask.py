@@ -74,6 +74,7 @@ def base(services: Services, ask: Ask, choice: Choice | None = None) -> Request:
         schema=ask.schema,
         climb=choice.climb,
         cot=ask.recipe.cot,
+        renderer=ask.recipe.renderer,
         cache=ask.cache,
         key=choice.target.keys[0] if choice.target.keys else None,
         tag=ask.tag,

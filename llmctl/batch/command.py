@@ -82,7 +82,7 @@ class Batch:
             nonlocal count
             count = 0
             for raw in self.source.raw_rows():
-                row = parse(raw, template=False)
+                row = parse(raw, self.job.template)
                 count += 1
                 yield row.id, row.line
 
@@ -129,7 +129,7 @@ class Batch:
 
         await loop()
         runner = Runner(self.job, self.composer, build(self.services), self.store, self.tally)
-        finisher = Finisher(self.job, self.source, self.store, template=False, restore=None)
+        finisher = Finisher(self.job, self.source, self.store, template=self.job.template, restore=None)
         emitter = Emitter(finisher) if self.job.out is None else None
         if emitter is not None:
             runner.on_row = emitter.row
@@ -158,7 +158,7 @@ class Batch:
     def _rows(self) -> Iterator[Row]:
         for raw in self.source.raw_rows():
             if self.job.takes(raw.number):
-                yield parse(raw, template=False)
+                yield parse(raw, self.job.template)
             elif self.job.limit is not None and raw.number >= self.job.limit:
                 return
 

@@ -191,6 +191,12 @@ class PriceRule:
     reasoning: float | None = number(None)
 
 
+CHECKS = (
+    "context", "instructions", "format", "examples", "undefined", "unused", "missing", "placeholder",
+    "secret", "personal", "doubled", "contradiction",
+)  # fmt: skip
+"""What a prompt can be checked for (`prompts.check`); `all` in a profile stands for every one of them."""
+
 PRIVACY_KINDS = ("card", "email", "ssn", "phone", "iban", "ip", "secret")
 
 
@@ -272,7 +278,7 @@ class Profile:
     privacy: PrivacyRule = section(PrivacyRule)
     alerts: tuple[AlertRule, ...] = rows(AlertRule)
     notify: tuple[str, ...] = texts()
-    checks: tuple[str, ...] = texts()
+    checks: tuple[str, ...] = texts(choices=(*CHECKS, "all"))
     schema_retries: int = whole(2, 0, 20)
     state: str | None = text(None)
     max_answer_bytes: int = whole(8 * 2**20, 1024)
