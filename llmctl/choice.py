@@ -66,7 +66,7 @@ class Chooser:
             judged=level is None,
         )
         found = [self._judge(each, task, messages, params, tag) for each in self.candidates]
-        return best(found, task.judged)
+        return best(found, task.complexity, task.judged)
 
     def _judge(
         self,

@@ -48,7 +48,7 @@ class Targets:
         self.where = where
 
     def choose(self, name: str | None, extra: Mapping[str, Any] | None = None) -> Choice:
-        """`name` None: the cascade, else the profile's first model. `extra` parameters win; null removes one."""
+        """`name` None: the cascade, else the first model. `extra` parameters win; null removes one."""
         if name is None and self.profile.cascade:
             first, *rest = (self.choose(step, extra) for step in self.profile.cascade)
             climb = tuple(Step(step.target, step.params, step.defaults) for step in rest)

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "state": {"core"},
     "stages": {"core", "privacy", "prompts"},
     "prompts": {"core", "config"},
-    "formats": {"core", "usage"},
+    "formats": {"core", "pricing", "usage"},
     "usage": {"core", "state", "pricing"},
 }
 """Layer -> the layers it may import besides itself; what is not named here may import all below."""

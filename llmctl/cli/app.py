@@ -19,7 +19,7 @@ COMMANDS = {
     "budget": "Budgets: limits, spent, reserved, left.",
     "profile": "Profiles: list, show, check, path.",
     "cache": "The cache of answers: stats, clear, prune.",
-    "models": "Models: the embedded model's weights.",
+    "models": "Models and prices: list, show, pick, update, pull.",
     "init": "Write a starter llmctl.yaml and profiles/.",
     "doctor": "What works here.",
 }
