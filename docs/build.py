@@ -274,7 +274,7 @@ def not_yet() -> str:
 def stage_table() -> str:
     """The stages in their order, each with the first line of its module."""
     services = Services({}, name="local", home=Path("/nonexistent"))
-    modules = [stage.func.__module__ for stage in pipeline.stages(services)]  # type: ignore[attr-defined]  # partials
+    modules = [stage.func.__module__ for stage in pipeline.stages(services)]
     rows = []
     for number, module in enumerate([*modules, "llmctl.stages.provider"], 1):
         name = module.rpartition(".")[2]

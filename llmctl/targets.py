@@ -9,7 +9,7 @@ from typing import Any
 from llmctl.config.nodes import ProfileError
 from llmctl.config.schema import suggest
 from llmctl.core.errors import UsageError
-from llmctl.core.model import Target, Timeouts
+from llmctl.core.model import Step, Target, Timeouts
 from llmctl.core.profile import DEFAULT_PARAMS, ModelRule, Profile, ProviderRule, TimeoutRule
 from llmctl.providers.catalog import endpoint, house
 
@@ -19,11 +19,15 @@ Near = Callable[[str], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A target with its parameters; `defaults` are the names of those nobody asked for."""
+    """A target with its parameters; `defaults` are the names of those nobody asked for.
+
+    `climb` is the rest of the profile's cascade, where no model was named.
+    """
 
     target: Target
     params: Mapping[str, Any]
     defaults: frozenset[str]
+    climb: tuple[Step, ...] = ()
 
 
 class Targets:
@@ -44,7 +48,11 @@ class Targets:
         self.where = where
 
     def choose(self, name: str | None, extra: Mapping[str, Any] | None = None) -> Choice:
-        """`name` None is the profile's first model. `extra` parameters win; null removes one."""
+        """`name` None: the cascade, else the first model. `extra` parameters win; null removes one."""
+        if name is None and self.profile.cascade:
+            first, *rest = (self.choose(step, extra) for step in self.profile.cascade)
+            climb = tuple(Step(step.target, step.params, step.defaults) for step in rest)
+            return Choice(first.target, first.params, first.defaults, climb)
         rule = self._rule(name)
         params: dict[str, Any] = {**DEFAULT_PARAMS, **self.profile.params, **rule.params, **(extra or {})}
         asked = {*self.profile.params, *rule.params, *(extra or {})}

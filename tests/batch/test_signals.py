@@ -116,7 +116,11 @@ def test_nohup_keeps_its_word(server: TestServer, environ: dict[str, str], work:
     """Started with SIGHUP ignored, a batch outlives its terminal."""
     server.script(latency=0.1)
     write(work / "in.jsonl", ROWS)
-    running = start(environ, work, *ARGS, setup=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN) and None)
+
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    running = start(environ, work, *ARGS, setup=ignore)
     until(lambda: requests(server) >= 6)
     running.signal(signal.SIGHUP)
     code, _, err = running.end()
