@@ -58,6 +58,7 @@ def base(services: Services, ask: Ask, choice: Choice | None = None) -> Request:
         defaults=choice.defaults,
         schema=ask.schema,
         cot=ask.recipe.cot,
+        renderer=ask.recipe.renderer,
         cache=ask.cache,
         key=choice.target.keys[0] if choice.target.keys else None,
         tag=ask.tag,

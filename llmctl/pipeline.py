@@ -1,8 +1,9 @@
 """The story of a call: the stages in order, outermost first.
 
-`schema` asks again in the user's own words, so it stands before `redact`; below that nothing sees a
-secret. A hit is recorded and free; what failed is recorded too; every attempt is one pass through
-what stands below `retry`, and reserves its own money.
+`precheck` refuses what must not be asked, once a question. `schema` asks again in the user's own
+words, so it stands before `redact`; below that nothing sees a secret. A hit is recorded and free;
+what failed is recorded too; every attempt is one pass through what stands below `retry`, and
+reserves its own money.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from llmctl.services import Services
 from llmctl.stages.budget import budget
 from llmctl.stages.cache import cache
 from llmctl.stages.check import check
+from llmctl.stages.precheck import precheck
 from llmctl.stages.provider import provider
 from llmctl.stages.reasoning import reasoning
 from llmctl.stages.record import record
@@ -28,7 +30,9 @@ Stage = Callable[[Send], Send]
 
 def stages(services: Services) -> list[Stage]:
     """Each stage with what it needs, as a function of the next one."""
+    profile = services.profile
     return [
+        partial(precheck, checks=profile.checks, facts=services.facts, privacy=profile.privacy),
         partial(schema, retries=services.profile.schema_retries, answers=services.answers),
         partial(redact, rule=services.profile.privacy),
         partial(check, rule=services.profile.privacy),

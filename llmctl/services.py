@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from llmctl.config.resolve import Resolved
     from llmctl.core.ports import Judge, Provider, State
+    from llmctl.facts import Facts
     from llmctl.pricing.book import PriceBook
     from llmctl.stages.budget import Purse
     from llmctl.state.cache import AnswerCache
@@ -198,6 +199,13 @@ class Services:
         from llmctl.pricing.book import PriceBook
 
         return PriceBook(self.home / "prices", self.profile.prices)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of models before they are asked."""
+        from llmctl.facts import Facts
+
+        return Facts(lambda: self.prices)
 
     def price(self, answered: str, asked: str, usage: Usage) -> Nanos | None:
         """By the model that answered, else by the one that was asked."""

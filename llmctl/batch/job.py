@@ -49,6 +49,11 @@ class Job:
     def failed_out(self) -> Path | None:
         return self.out and self.out.with_name(self.out.name + ".failed.jsonl")
 
+    @property
+    def template(self) -> bool:
+        """Whether rows are variables of a template."""
+        return self.ask.recipe.renderer is not None
+
     def takes(self, row: int) -> bool:
         """Whether the row of that number belongs to this run."""
         if self.limit is not None and row >= self.limit:
@@ -66,23 +71,13 @@ class Job:
             if path.partition(".")[0] not in NO_MATTER
         ]
         ask = self.ask
-        recipe = ask.recipe
-        template = recipe.renderer.template if recipe.renderer else None
-        told = [
-            str(template),
-            recipe.values,
-            recipe.chooser and str(vars(recipe.chooser)),
-            recipe.inside,
-            recipe.cot,
-        ]
         asked = [
             ask.system,
             ask.model,
             dict(ask.params),
             list(ask.messages),
             ask.schema,
-            told,
-            str(recipe.files),
+            ask.recipe.told(),
         ]
         shape = [self.limit, self.shard, self.order, self.format]
         return digest(canonical([values, asked, shape]))[:32]

@@ -16,6 +16,7 @@ COMMANDS = {
     "batch": "Ask every row of a file once.",
     "usage": "What was asked, and what it cost.",
     "budget": "Budgets: limits, spent, reserved, left.",
+    "prompt": "Templates and prompts: list, show, render, check, optimize.",
     "profile": "Profiles: list, show, check, path.",
     "cache": "The cache of answers: stats, clear, prune.",
     "models": "Models: the embedded model's weights.",

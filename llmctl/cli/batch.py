@@ -9,11 +9,10 @@ from typing import Annotated
 
 import typer
 
-from llmctl.ask import Ask
 from llmctl.cli.failure import one_line
-from llmctl.cli.inputs import key_values
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services
+from llmctl.cli.shared import Asking, ask_of, spread
 from llmctl.core.errors import Interrupted, LlmctlError, UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -21,10 +20,13 @@ CONCURRENCY = 32
 
 
 @app.command()
+@spread
 def batch(
     source: Annotated[
         str, typer.Argument(metavar="INPUT", help="A file of prompts: JSONL, CSV, TSV, text; `-` is stdin.")
     ],
+    *,
+    asking: Asking,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Where answers go; default: stdout.")
     ] = None,
@@ -43,18 +45,6 @@ def batch(
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Every N-th row from the I-th on.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("-m", "--model", help="A model of the profile, or provider/model.")
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option("-s", "--system", help="System text for rows without their own.")
-    ] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("-O", "--option", help="A model parameter, as key=value; repeatable.")
-    ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask anew and replace stored answers.")] = False,
-    tag: Annotated[str | None, typer.Option("--tag", help="A label for usage reports and budgets.")] = None,
 ) -> int:
     """Ask every row of a file once; the same command goes on where it was stopped."""
     from llmctl.batch.command import Batch
@@ -67,13 +57,7 @@ def batch(
         raise UsageError("--json puts the summary on stdout", hint="name the output with -o")
     opened = services(group=True)
     job = Job(
-        ask=Ask(
-            system=system,
-            model=model,
-            params=key_values(option or [], "-O"),
-            cache="off" if no_cache else "refresh" if refresh else "use",
-            tag=tag,
-        ),
+        ask=ask_of(opened, asking),
         out=out,
         concurrency=concurrency or opened.profile.limits.concurrency or CONCURRENCY,
         limit=limit,

@@ -58,6 +58,8 @@ class Request:
     on_text: OnText | None = None
     cot: bool = False
     """Whether the answer stands apart from the steps that were asked for."""
+    renderer: Any = None
+    """What made the messages of a template (`prompts.render.Renderer`): for checks, never sent."""
     keep_body: bool = False
     """Whether the answer's own JSON is wanted too (`Response.body`)."""
     deadline: float | None = None
