@@ -63,7 +63,7 @@ class SystemRandom:
         return int.from_bytes(os.urandom(7)) / (1 << 56)
 
 
-GRAMMAR = frozenset({"local", "openai", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
+GRAMMAR = frozenset({"local", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
 """Providers whose servers take a schema for every model."""
 
 
@@ -268,7 +268,9 @@ class Services:
         """Whether the model takes a JSON schema itself; else it is put into the text."""
         if request.target.provider in GRAMMAR:
             return True
-        entry = self.prices.info(request.target.model) or {}
+        entry = self.prices.info(request.target.model)
+        if entry is None:
+            return request.target.provider == "openai"  # newer than the price file
         return bool(entry.get("supports_response_schema"))
 
     def estimate(self, request: Request, response: Response) -> Usage:

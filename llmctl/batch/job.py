@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmctl.ask import Ask, is_auto
 from llmctl.ask import base as base_request
+from llmctl.batch.outputs import seal_of
 from llmctl.batch.rows import Row
 from llmctl.core.canonical import canonical, digest
 from llmctl.core.model import Message, Request, replace
@@ -115,6 +116,10 @@ class Composer:
         from llmctl.batch.veil import Veil
 
         return Veil(rule, self.request, self.services.answers.ready)
+
+    def opens(self, payload: bytes) -> bool:
+        """Whether what is hidden in a record can be put back under the profile as it is now."""
+        return seal_of(payload) in (b"", self.veil.seal if self.veil else b"")
 
     def label(self, row: Row) -> Row:
         """The row as the journal may know it."""
