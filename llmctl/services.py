@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl.config import find, resolve
-from llmctl.core.errors import Interrupted
+from llmctl.core.errors import ConfigError, Interrupted
 from llmctl.core.model import Request, Response, Target, Usage
 from llmctl.core.money import Nanos
 from llmctl.core.profile import Profile
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from asyncio import Event
 
     from llmctl.config.resolve import Resolved
-    from llmctl.core.ports import Provider
+    from llmctl.core.ports import Judge, Provider, State
+    from llmctl.facts import Facts
     from llmctl.pricing.book import PriceBook
+    from llmctl.stages.budget import Purse
     from llmctl.state.cache import AnswerCache
     from llmctl.usage.ledger import SqliteLedger
 
@@ -61,6 +63,22 @@ class SystemRandom:
         return int.from_bytes(os.urandom(7)) / (1 << 56)
 
 
+GRAMMAR = frozenset({"local", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
+"""Providers whose servers take a schema for every model."""
+
+
+class LazyAnswers:
+    """`prompts.answers.Answers`, loaded when a request has a schema."""
+
+    def __init__(self, native: Callable[[Request], bool]) -> None:
+        self._native = native
+
+    def __getattr__(self, name: str) -> Any:
+        from llmctl.prompts.answers import Answers
+
+        return getattr(Answers(self._native), name)
+
+
 class Secrets:
     """Keys by reference, resolved once and kept in memory alone."""
 
@@ -91,6 +109,7 @@ class Services:
         cwd: Path | None = None,
         warn: Callable[[str], None] = lambda text: None,
         group: bool = False,
+        max_cost: Nanos | None = None,
     ) -> None:
         self.environ = environ
         self.cwd = cwd or Path()
@@ -98,6 +117,8 @@ class Services:
         self.warn = warn
         self.group = group
         """Many calls are to come: ledger and cache are written in groups, by `flush`."""
+        self.max_cost = max_cost
+        """The most that all calls of these services may cost together, besides the profile's budgets."""
         self.clock = SystemClock()
         self.random = SystemRandom()
         self.run_id = os.urandom(8).hex()
@@ -179,6 +200,13 @@ class Services:
 
         return PriceBook(self.home / "prices", self.profile.prices)
 
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of models before they are asked."""
+        from llmctl.facts import Facts
+
+        return Facts(lambda: self.prices)
+
     def price(self, answered: str, asked: str, usage: Usage) -> Nanos | None:
         """By the model that answered, else by the one that was asked."""
         from llmctl.pricing.cost import cost
@@ -186,10 +214,64 @@ class Services:
         price = self.prices.price(answered) or self.prices.price(asked)
         return None if price is None else cost(price, usage)
 
-    def judge(self, request: Request, response: Response) -> Response:
-        from llmctl.providers.judge import judged
+    def most(self, request: Request) -> Nanos:
+        """The most that one attempt can cost. BudgetError where that is not known."""
+        from llmctl.pricing.reservation import reservation
+        from llmctl.providers.catalog import house
 
-        return judged(request, response, self.estimate)
+        sent_as_is = house(request.target.provider).route in ("openai", "local")
+        return reservation(request, self.prices, sent_as_is=sent_as_is)
+
+    @cached_property
+    def state(self) -> State:
+        """Counters shared by all processes: files under the home."""
+        if url := self.profile.state:
+            raise ConfigError(f"state: {url}: not a kind of state known here", hint="state: null for files")
+        from llmctl.state.sqlite import SqliteState
+
+        return SqliteState(self.home / "state.db", self.clock.now)
+
+    @cached_property
+    def purses(self) -> Sequence[Purse]:
+        """The budgets in force, that of the command first; nothing is opened where there are none."""
+        if self.max_cost is None and not self.profile.budgets:
+            return ()
+        from llmctl.stages.budget import Purse
+        from llmctl.state.memory import MemoryState
+        from llmctl.usage.budgets import Budget, MaxCost
+
+        found = []
+        if self.max_cost is not None:
+            memory = MemoryState(self.clock.now)
+            found.append(Purse((MaxCost(self.max_cost),), lambda: memory))
+        if self.profile.budgets:
+            found.append(Purse([Budget(rule) for rule in self.profile.budgets], lambda: self.state))
+        return found
+
+    @cached_property
+    def judge(self) -> Judge:
+        from llmctl.providers.judge import Judge
+
+        return Judge(self.estimate, lambda model: self.prices.near(model), self.room)
+
+    def room(self, model: str) -> int | None:
+        """How many tokens of input the model takes, where the price file knows."""
+        most = (self.prices.info(model) or {}).get("max_input_tokens")
+        return most if isinstance(most, int) else None
+
+    @cached_property
+    def answers(self) -> LazyAnswers:
+        """What the schema stage asks of schemas; loaded when a request has one."""
+        return LazyAnswers(self.takes_schema)
+
+    def takes_schema(self, request: Request) -> bool:
+        """Whether the model takes a JSON schema itself; else it is put into the text."""
+        if request.target.provider in GRAMMAR:
+            return True
+        entry = self.prices.info(request.target.model)
+        if entry is None:
+            return request.target.provider == "openai"  # newer than the price file
+        return bool(entry.get("supports_response_schema"))
 
     def estimate(self, request: Request, response: Response) -> Usage:
         """Tokens counted here, where the provider sent no usable usage."""
@@ -254,7 +336,7 @@ class Services:
         """Ends connections and files; what was paid for is on disk already."""
         for provider in self._providers.values():
             await provider.close()
-        for name in ("cache", "ledger"):
+        for name in ("cache", "ledger", "state"):
             opened = self.__dict__.get(name)
             if opened is not None:
                 opened.close()

@@ -63,7 +63,10 @@ def test_a_plain_provider_never_imports_litellm(environ: dict[str, str]) -> None
 
 def test_version_imports_no_command_line_library() -> None:
     """`llmctl --version` is asked by scripts, often."""
-    code = "import sys; sys.argv = ['llmctl', '--version']; from llmctl.__main__ import main; main(); assert 'typer' not in sys.modules"
+    code = (
+        "import sys; sys.argv = ['llmctl', '--version']; "
+        "from llmctl.__main__ import main; main(); assert 'typer' not in sys.modules"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
     )

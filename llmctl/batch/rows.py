@@ -135,7 +135,8 @@ def _variables(raw: RawRow, value: dict[str, Any]) -> Row:
     """With a template every field is a variable; the fields with a meaning of their own keep it too."""
     if any(child.__class__ is float and abs(child) >= EXACT_FLOAT for child in value.values()):
         careful(raw.data)
-    _refuse_open_keys({name: child for name, child in value.items() if name.lower() in KEY_FIELDS})
+    if suspects := [name for name in value if name.lower() in KEY_FIELDS]:
+        _refuse_open_keys({name: value[name] for name in suspects})
     name = _id(raw, value, "id" if value.get("id") is not None else "custom_id")
     prompt = value.get("prompt")
     return Row(
@@ -162,20 +163,22 @@ def _openai(raw: RawRow, value: dict[str, Any]) -> Row:
     if url is not None and not _chat(url):
         hint = '"url": "/v1/chat/completions" is the one that is asked; the server is the profile\'s api_base'
         raise Wrong("'url' must be the path of chat completions", hint)
-    if body.__class__ is not dict:
+    if not isinstance(body, dict):
         raise Wrong(f"'body' must be a map, not {kind(body)}", 'write "body": {"model": …, "messages": […]}')
     if body.get("messages") is None:
         raise Wrong("'body' has no 'messages'", 'write "messages": [{"role": "user", "content": …}]')
     name = _id(raw, value, "custom_id")
+    messages, model = checked(body.pop("messages")), _optional(body, "model")
+    body.pop("model", None)
     return Row(
         raw.number,
         raw.line,
         name or str(raw.number),
         name is not None,
         None,
-        checked(body["messages"]),
-        model=_optional(body, "model"),
-        params=_params({key: body[key] for key in body.keys() - {"model", "messages"}}),
+        messages,
+        model=model,
+        params=_params(body),
         tag=_optional(value, "tag"),
         openai=True,
     )
@@ -218,23 +221,28 @@ def _params(params: Any) -> Mapping[str, Any]:
         name = min(NOT_PARAMS & params.keys())
         where = "the profile" if name in PROFILE_ONLY else "the row itself"
         raise Wrong(f"{name!r} is no parameter of a model", f"it belongs in {where}")
-    if any(child.__class__ is float and abs(child) >= EXACT_FLOAT for child in params.values()):
-        raise Wrong("a parameter is beyond 64 bits", "write a smaller number")
+    for child in params.values():
+        if child.__class__ is float and abs(child) >= EXACT_FLOAT:
+            raise Wrong("a parameter is beyond 64 bits", "write a smaller number")
     _refuse_open_keys(params)
     return params  # type: ignore[no-any-return]  # a dict, as just seen
 
 
 def _refuse_open_keys(fields: Mapping[str, Any]) -> None:
-    """A key in the open is refused without repeating it; a dozen bytes cannot hold one."""
-    data = orjson.dumps(fields) if fields else b""
-    if len(data) > 20 and has_open_key(data.decode("utf-8")):
-        raise Wrong(
-            "a key is written out in the open", "take it out of the file; keys are named in the profile"
-        )
+    """A key in the open is refused without repeating it."""
+    texts = [child for child in fields.values() if isinstance(child, str | dict | list)]
+    if texts and has_open_key(orjson.dumps(texts).decode("utf-8")):
+        raise _open_key()
+
+
+def _open_key() -> Wrong:
+    return Wrong("a key is written out in the open", "take it out; the profile says where keys are")
 
 
 def _unknown(value: Mapping[str, Any], known: frozenset[str]) -> NoReturn:
     name = min(value.keys() - known)
+    if has_open_key(name):
+        raise _open_key()
     if name in PROFILE_ONLY:
         raise Wrong(f"{name!r} has no place in a row", "it belongs in the profile")
     raise Wrong(f"unknown field {name[:80]!r}", _nearest(name[:80], known))

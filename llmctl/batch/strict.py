@@ -1,8 +1,8 @@
 """JSON read strictly, at the speed of a reader that is not.
 
 Refused: what is not JSON (NaN and Infinity among it), a key that stands twice in one map, more
-than MAX_DEPTH levels, a top-level text that no reader agrees on. Lone surrogates (`\\ud83d` alone)
-are kept, written out as the six characters, since nothing downstream can encode them.
+than MAX_DEPTH levels. Lone surrogates (`\\ud83d` alone) are kept, written out as those six
+characters, since nothing downstream can encode them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from llmctl.core.canonical import clean
 from llmctl.core.errors import ConfigError
 
 MAX_DEPTH = 200
+BACKSLASH = 92
 LOWEST_INTEGER, HIGHEST_INTEGER = -(2**63), 2**64 - 1
 
 
@@ -37,6 +38,11 @@ class RowError(ConfigError):
     def __init__(self, line: int, problem: str, hint: str = "") -> None:
         super().__init__(f"line {line}: {problem}", hint=hint)
         self.line = line
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rows go to worker processes, their errors with them."""
+        return RowError, (self.line, self.problem, self.hint)
 
 
 def loads(data: bytes) -> Any:
@@ -50,12 +56,13 @@ def loads(data: bytes) -> Any:
         value = orjson.loads(data)
     except ValueError:
         return careful(data)
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+    if len(data) > 2 * MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH:
         refuse_depth(value)
     colons = data.count(b":")
     if value.__class__ is dict and colons == len(value):
         return value
-    if colons and (b"\\u003" in data or orjson.dumps(value).count(b":") != colons):
+    escaped = BACKSLASH in data and b"\\u003" in data
+    if colons and (escaped or orjson.dumps(value).count(b":") != colons):
         return careful(data)
     return value
 
@@ -76,9 +83,9 @@ def careful(data: bytes) -> Any:
     except UnicodeDecodeError:
         raise Wrong("not UTF-8", "convert the file, for example with iconv") from None
     except json.JSONDecodeError as error:
-        hint = "one JSON object a line; is the line cut off?" if error.pos >= len(error.doc.rstrip()) else ""
-        problem = f"not valid JSON: {error.msg} at column {error.colno}"
-        raise Wrong(problem, hint or "one JSON object a line") from None
+        torn = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
+        hint = "one JSON object a line" + ("; is this one cut off?" if torn else "")
+        raise Wrong(f"not valid JSON: {error.msg} at column {error.colno}", hint) from None
     except RecursionError:
         raise _too_deep() from None
     refuse_depth(value)

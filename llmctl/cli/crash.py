@@ -21,7 +21,8 @@ def write_log(error: BaseException, args: list[str]) -> Path | None:
     names = [arg.partition("=")[0] if arg.startswith("-") else "…" for arg in args]
     text = "\n".join(
         [
-            f"llmctl {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+            f"llmctl {__version__}, Python {platform.python_version()}",
+            f"{platform.system()} {platform.machine()}",
             ", ".join(f"{name} {_version(name)}" for name in ("typer", "aiohttp", "litellm", "diskcache")),
             "llmctl " + " ".join(names),
             *(

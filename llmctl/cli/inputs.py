@@ -11,6 +11,9 @@ from typing import Any
 import orjson
 
 from llmctl.core.errors import ConfigError, UsageError
+from llmctl.core.money import Nanos, to_nanos
+
+MOST_USD = 1e9
 
 
 def prompt_text(argument: str | None) -> str:
@@ -63,6 +66,17 @@ def key_values(pairs: Iterable[str], option: str) -> Mapping[str, Any]:
             raise UsageError(f"{option} {pair}: not key=value", hint=f"for example {option} temperature=0.2")
         found[key.strip()] = _value(value, f"{option} {pair}")
     return found
+
+
+def usd(text: str, option: str) -> Nanos:
+    """An amount of money as nano-dollars. UsageError for what is none: NaN, infinite, negative."""
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not 0 <= amount <= MOST_USD:
+        raise UsageError(f"{option} {text}: not an amount in USD", hint=f"for example {option} 0.50")
+    return to_nanos(text.strip())
 
 
 def _value(text: str, where: str) -> Any:

@@ -44,7 +44,16 @@ class Target:
         return self.model.partition("/")[2]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, repr=False)
+class Step:
+    """A model that is asked next where an answer fails its check, with what it is asked with."""
+
+    target: Target
+    params: Mapping[str, Any] = field(default_factory=dict)
+    defaults: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, repr=False)
 class Request:
     """One question. `params` are the model parameters in OpenAI's names, as they will be sent."""
 
@@ -54,8 +63,14 @@ class Request:
     defaults: frozenset[str] = frozenset()
     """Names of `params` that nobody asked for: dropped where a model does not take them."""
     schema: Mapping[str, Any] | None = None
+    climb: tuple[Step, ...] = ()
+    """The rest of the profile's cascade, where no model was named."""
     cache: CacheMode = "use"
     on_text: OnText | None = None
+    cot: bool = False
+    """Whether the answer stands apart from the steps that were asked for."""
+    renderer: Any = None
+    """What made the messages of a template (`prompts.render.Renderer`): for checks, never sent."""
     keep_body: bool = False
     """Whether the answer's own JSON is wanted too (`Response.body`)."""
     deadline: float | None = None
@@ -66,6 +81,10 @@ class Request:
     """The identity's hash once it is known (`core.canonical`); cleared when the target changes."""
     call: int = 0
     """The call's number in the ledger."""
+    reserved: Nanos | None = None
+    """What is reserved for this attempt under a budget: its cost, where the real one stays unknown."""
+    on_sent: Callable[[], None] | None = None
+    """Called right before the attempt goes out; what it raises keeps the attempt from going."""
     tag: str | None = None
     run_id: str = ""
     profile: str = ""
@@ -107,7 +126,7 @@ class Attempt:
     cost: Nanos | None = 0
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, repr=False)
 class Response:
     """An answer. `cost` None means the price is unknown; `ttft` seconds to the first token."""
 
@@ -125,10 +144,14 @@ class Response:
     ttft: float | None = None
     tried: tuple[Attempt, ...] = ()
     warnings: tuple[str, ...] = ()
+    billed: Billed = "yes"
+    """`unknown` where what the provider says of its usage cannot be true, or it said nothing at all."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """The last answer's headers, lower-case: rate limits are learned from them."""
     body: Mapping[str, Any] | None = None
     """The provider's own JSON, where it speaks OpenAI's format and the request asked to keep it."""
+    redactor: Any = field(default=None, compare=False)
+    """The `privacy.redact.Redactor` that put values in their places here: a journal takes them out again."""
 
     @property
     def attempts(self) -> int:

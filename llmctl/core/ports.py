@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,9 +85,97 @@ class Codec(Protocol):
     def stream(self, request: Request) -> StreamDecoder: ...
 
 
+class Judge(Protocol):
+    """Says whether an answer that arrived whole is one, and completes what an error says."""
+
+    def answer(self, request: Request, response: Response) -> Response:
+        """With a usable usage. ContentRefused, EmptyAnswer where it is no answer."""
+        ...
+
+    def error(self, request: Request, error: LlmctlError, key: str | None) -> None:
+        """Takes out of its message what it repeats of key and prompt, and adds what is known here."""
+        ...
+
+
 class Provider(Protocol):
     """Sends one request once, with one key (None where the endpoint needs none)."""
 
     async def send(self, request: Request, key: str | None) -> Response: ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A counter with its ceiling; forgotten some time after `until` (Unix seconds; None: never)."""
+
+    key: str
+    ceiling: int
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The account that refused a hold, and what stood in it."""
+
+    account: Account
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An amount that is counted in the accounts of `keys` and not settled yet; `sent`: it may be owed."""
+
+    keys: tuple[str, ...]
+    amount: int
+    sent: bool
+
+
+class State(Protocol):
+    """Counters that outlive the process and are shared by all that run on the same state.
+
+    Every verb is atomic across processes. Amounts are integers; StorageError where the state cannot
+    be read or written, and then nothing was changed.
+    """
+
+    def get(self, key: str) -> int | None:
+        """None: never set, or expired."""
+        ...
+
+    def set(self, key: str, value: int, *, ttl: float | None = None) -> None: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def add(
+        self, key: str, amount: int, *, ceiling: int | None = None, ttl: float | None = None
+    ) -> int | None:
+        """The new value; None where it would pass the ceiling, and nothing is added.
+
+        `ttl` seconds run from the first add, after them the counter starts anew. So it does where its
+        end is further off than `ttl`: the clock was set back.
+        """
+        ...
+
+    def hold(self, accounts: Sequence[Account], amount: int, lease: float) -> int | Full:
+        """Adds to all accounts or to none, and gives a number for `sent` and `settle`.
+
+        What is not `sent` within `lease` seconds, or before its process dies, is taken back.
+        """
+        ...
+
+    def sent(self, hold: int) -> bool:
+        """From now on the amount stays counted until it is settled; False: it was taken back before."""
+        ...
+
+    def settle(self, hold: int, actual: int) -> Mapping[str, int]:
+        """Puts the actual amount in the place of the one held (0 gives all back); the new values.
+
+        A hold that was taken back meanwhile is left alone.
+        """
+        ...
+
+    def held(self) -> list[Held]:
+        """What is not settled yet, without what dead processes had held and not sent."""
+        ...
+
+    def close(self) -> None: ...

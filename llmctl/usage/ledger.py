@@ -94,6 +94,17 @@ class SqliteLedger:
         self._rows: dict[int, int] = {}
         self._kinds: dict[Kind, int] = {}
 
+    def prepare(self) -> None:
+        """Opens the file and sees that it can be written, before anything is paid for. StorageError."""
+        with self._lock:
+            try:
+                if self._db is None:
+                    self._db = connect(self.path)
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise fault(self.path, error) from None
+
     def sent(self, request: Request) -> int:
         """A number for `settled`. Alone, the row is on disk before anything is sent."""
         target = request.target

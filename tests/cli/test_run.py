@@ -101,9 +101,12 @@ def test_streaming_shows_text_before_the_answer_is_whole(
     """A reader sees the first word while the last is not yet made."""
     server.script(default="stream_pause:0.3")
     process = subprocess.Popen(
-        [sys.executable, "-m", "llmctl", "run", "one two three four"], env=environ, cwd=work, stdout=subprocess.PIPE,
+        [sys.executable, "-m", "llmctl", "run", "one two three four"],
+        env=environ,
+        cwd=work,
+        stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     assert process.stdout.read(5) == b"echo:"
     assert process.poll() is None
@@ -181,9 +184,13 @@ def test_a_killed_run_leaves_a_whole_ledger(
     """kill -9 in mid-stream: what may be billed is known, nothing is corrupt, no process stays."""
     server.script(default="stream_pause:0.5")
     process = subprocess.Popen(
-        [sys.executable, "-m", "llmctl", "run", "one two three four five"], env=environ, cwd=work,
-        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "llmctl", "run", "one two three four five"],
+        env=environ,
+        cwd=work,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     assert process.stdout is not None
     process.stdout.read(4)
     process.kill()
@@ -202,9 +209,12 @@ def test_a_signal_ends_it_and_the_ledger_knows(
     """An interrupted call may be billed, and says so."""
     server.script(default="no_headers")
     process = subprocess.Popen(
-        [sys.executable, "-m", "llmctl", "run", "x"], env=environ, cwd=work, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "llmctl", "run", "x"],
+        env=environ,
+        cwd=work,
+        stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     until = time.monotonic() + 20
     while not server.log() and time.monotonic() < until:
         time.sleep(0.05)
@@ -228,11 +238,17 @@ def test_a_closed_pipe_ends_quietly(environ: dict[str, str], work: Path, server:
 
 def test_a_full_device_is_told(environ: dict[str, str], work: Path) -> None:
     """An answer that could not be written is not a success."""
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "llmctl", "run", "x"], env=environ, cwd=work, stdout=full, stderr=subprocess.PIPE,
-            timeout=60, check=False, input=b"",
-        )  # fmt: skip
+            [sys.executable, "-m", "llmctl", "run", "x"],
+            env=environ,
+            cwd=work,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+            input=b"",
+        )
     assert done.returncode == 3
     assert b"No space left" in done.stderr
 

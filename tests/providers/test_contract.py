@@ -22,7 +22,6 @@ from llmctl.providers.litellm import LitellmCodec, LitellmSdk
 from llmctl.providers.openai import OpenAICodec
 from llmctl.providers.wire import Wire
 from tests.server.client import TestServer
-from tests.server.fixtures import server, server_process  # noqa: F401
 
 KEY = "key-" + "k" * 12
 PIXEL = (
@@ -190,7 +189,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("provider", "case", "stream"), PAIRS)
-def test_codec_and_acompletion_are_one(provider: str, case: str, stream: bool, server: TestServer) -> None:  # noqa: F811
+def test_codec_and_acompletion_are_one(provider: str, case: str, stream: bool, server: TestServer) -> None:
     """litellm driven as a codec has to be litellm: same address, same body, same key, same answer."""
     target = target_of(server, MODELS[provider])
     theirs, _ = ask(LitellmSdk(target), target, CASES[case], stream=stream)
@@ -215,12 +214,12 @@ def keys_in(headers: Mapping[str, str]) -> dict[str, str]:
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("provider", ["openai", "mistral"])
-def test_identity_and_litellm_are_one(provider: str, case: str, stream: bool, server: TestServer) -> None:  # noqa: F811
+def test_identity_and_litellm_are_one(provider: str, case: str, stream: bool, server: TestServer) -> None:
     """Where the provider speaks OpenAI's format, our own codec must send what litellm would send."""
     target = target_of(server, MODELS[provider])
     theirs, _ = ask(as_codec(target), target, CASES[case], stream=stream)
     path, _, body, headers = sent(server)
-    ours, heard = ask(as_identity(target), target, CASES[case], stream=stream)
+    ours, _ = ask(as_identity(target), target, CASES[case], stream=stream)
     our_path, _, our_body, our_headers = sent(server)
     assert our_path == path
     assert normal(our_body) == normal(body)
@@ -231,7 +230,7 @@ def test_identity_and_litellm_are_one(provider: str, case: str, stream: bool, se
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("case", CASES)
-def test_ollama_by_v1_answers_as_by_its_own_api(case: str, stream: bool, server: TestServer) -> None:  # noqa: F811
+def test_ollama_by_v1_answers_as_by_its_own_api(case: str, stream: bool, server: TestServer) -> None:
     """Ollama is asked by its /v1: the same answer as litellm gets from its own API, without litellm."""
     plain = target_of(server, MODELS["ollama"], plain=True)
     ours, _ = ask(as_identity(plain), plain, CASES[case], stream=stream)
@@ -244,13 +243,25 @@ def test_ollama_by_v1_answers_as_by_its_own_api(case: str, stream: bool, server:
         assert heard_of(ours) == heard_of(theirs)
 
 
-FAILURES = ["400", "401", "403", "404", "429", "500", "503", "529"]
+STATUSES = ["400", "401", "403", "404", "429", "500", "503", "529"]
+KINDS = [
+    "context_too_long",
+    "content_policy",
+    "key_refused",
+    "permission",
+    "balance",
+    "quota",
+    "spend_limit",
+    "model_not_found",
+    "rate_limited",
+    "overloaded",
+]
 WAYS: Mapping[str, Callable[[Target], Provider]] = {"codec": as_codec, "acompletion": LitellmSdk}
 
 
-@pytest.mark.parametrize("status", FAILURES)
+@pytest.mark.parametrize("fault", [*(f"status:{status}" for status in STATUSES), *KINDS])
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "mistral"])
-def test_errors_are_one(provider: str, status: str, server: TestServer) -> None:  # noqa: F811
+def test_errors_are_one(provider: str, fault: str, server: TestServer) -> None:
     """An error has to be the same kind whichever way it came, after exactly one request."""
     target = target_of(server, MODELS[provider])
     ways = dict(WAYS)
@@ -259,10 +270,12 @@ def test_errors_are_one(provider: str, status: str, server: TestServer) -> None:
     found = {}
     for name, way in ways.items():
         server.reset()
-        server.script(default=f"status:{status}")
+        server.script(default=fault)
         outcome, _ = ask(way(target), target, CASES["text"], stream=False)
-        assert isinstance(outcome, LlmctlError)
         assert server.stats()["requests"] == 1
+        if isinstance(outcome, Response):  # Gemini tells a refusal in a 200: the pipeline judges it
+            assert (provider, fault, outcome.finish_reason) == ("gemini", "content_policy", "content_filter")
+            continue
         assert KEY not in outcome.message
         found[name] = (type(outcome), outcome.status)
-    assert len(set(found.values())) == 1, found
+    assert len(set(found.values())) <= 1, found

@@ -91,7 +91,7 @@ class LitellmCodec:
         self._plans: dict[bytes, Plan] = {}
 
     def plan(self, request: Request) -> Plan:
-        streamed = request.on_text is not None
+        streamed = self._streams(request)
         same = [request.params, sorted(request.defaults), request.schema, streamed]
         key = orjson.dumps(same, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
         if key not in self._plans:
@@ -100,6 +100,11 @@ class LitellmCodec:
             params = self._params.mapped(request, stream=streamed, **self._usage_in_stream(streamed))[1]
             self._plans[key] = Plan(params, bool(params.pop("json_mode", False)))
         return self._plans[key]
+
+    def _streams(self, request: Request) -> bool:
+        """Whether to ask for a stream: not for tool calls of Cohere's, which litellm misreads there."""
+        misread = self.target.provider in ("cohere", "cohere_chat") and "tools" in request.params
+        return request.on_text is not None and not misread
 
     def _usage_in_stream(self, streamed: bool) -> dict[str, Any]:
         known = self.config.get_supported_openai_params(self.target.bare_model) if streamed else ()
@@ -112,7 +117,7 @@ class LitellmCodec:
         self._refuse_fetching(request)
         params = copy.deepcopy(plan.params)
         messages = copy.deepcopy(list(request.messages))
-        streamed = request.on_text is not None
+        streamed = self._streams(request)
         try:
             headers = self._headers(key, messages, params)
             body = self._body(messages, params, plan, headers, streamed)
@@ -211,17 +216,21 @@ class LitellmCodec:
         raw = load_answer(body, self.target.model)
         plan = self.plan(request)
         finish, parts = finish_of(raw), [dict(part) for part in usages_of(raw)]
+        for name in ("usage", "usageMetadata"):  # without which litellm understands nothing
+            if not isinstance(raw.get(name), dict):
+                raw[name] = {}
         made = self._transformed(request, body, raw, plan)
         if not made.choices:
             raise BrokenAnswer(f"{self.target.model}: an answer without choices", billed="unknown")
         message = made.choices[0].message
+        tools = tuple(tool_call(call) for call in message.tool_calls or ())
         return Response(
             text=message.content or "",
             model=answering(self.target, made.model),
-            finish_reason="unknown" if finish is None else finish_reason(finish, made.choices[0]),
+            finish_reason=finish_reason(finish, bool(tools)) if finish else "unknown",
             usage=usage_of(parts),
             reasoning=getattr(message, "reasoning_content", None) or None,
-            tool_calls=tuple(tool_call(call) for call in message.tool_calls or ()),
+            tool_calls=tools,
         )
 
     def _transformed(self, request: Request, body: bytes, raw: dict[str, Any], plan: Plan) -> Any:
@@ -254,8 +263,9 @@ class LitellmCodec:
         given: dict[str, Any] = {"streaming_response": iter(()), "sync_stream": True}
         if self.target.provider == "anthropic":
             from litellm.llms.anthropic.chat.handler import ModelResponseIterator
+            from litellm.llms.anthropic.chat.transformation import ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY
 
-            names = next((value for key, value in plan.memory.items() if "reverse_map" in key), None)
+            names = plan.memory.get(ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY)
             reader = ModelResponseIterator(**given, json_mode=plan.json_mode, tool_name_reverse_map=names)
         elif self.target.provider == "gemini":
             from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import (

@@ -13,13 +13,22 @@ from llmctl.providers import classify
 from llmctl.providers.litellm.read import Pieces, finish_of, usage_of, usages_of
 from llmctl.providers.openai import answering
 
+_OWN_WORDS = {"TOOL_CALL": "tool_calls", "ERROR": "error", "model_context_window_exceeded": "length"}
+"""Finish reasons that litellm takes for a plain stop."""
 
-def finish_reason(raw: str, choice: Any) -> str:
-    """litellm's translation of a raw finish reason; one that it does not know stays as it is."""
+
+def finish_reason(raw: str, tools: bool) -> str:
+    """A provider's own finish reason in OpenAI's words; an unknown one stays as it is.
+
+    Some providers end tool calls with a plain stop, and litellm has others answer a schema by a tool:
+    whether there are `tools` to call decides between the two.
+    """
     from litellm.litellm_core_utils.core_helpers import _FINISH_REASON_MAP
 
-    known = raw in _FINISH_REASON_MAP or not choice.finish_reason
-    return str(choice.finish_reason or raw) if known else raw.lower()
+    meant = str(_OWN_WORDS.get(raw) or _FINISH_REASON_MAP.get(raw) or raw.lower())
+    if meant in ("stop", "tool_calls"):
+        return "tool_calls" if tools else "stop"
+    return meant
 
 
 class LitellmStream:
@@ -30,7 +39,7 @@ class LitellmStream:
         self._parse = parse
         self.pieces = Pieces()
         self.usages: list[Mapping[str, Any]] = []
-        self.finish_reason: str | None = None
+        self.finish_raw: str | None = None
         self.model: str | None = None
 
     def feed(self, data: bytes) -> str:
@@ -53,31 +62,30 @@ class LitellmStream:
         return self._take(event, chunk)
 
     def _take(self, event: Mapping[str, Any], chunk: Any) -> str:
+        self.finish_raw = finish_of(event) or self.finish_raw
+        if isinstance(chunk, dict):  # litellm's older form of a chunk
+            return self.pieces.text(chunk.get("text") or "")
         self.model = getattr(chunk, "model", None) or self.model
         choices = getattr(chunk, "choices", None)
-        if not choices:
-            return ""
-        raw = finish_of(event)
-        if raw is not None:
-            self.finish_reason = finish_reason(raw, choices[0])
-        return self.pieces.add(choices[0].delta)
+        return self.pieces.add(choices[0].delta) if choices else ""
 
     def broken(self, what: str) -> BrokenStream:
         return BrokenStream(f"{self.target.model}: {what}", billed="unknown", response=self.partial())
 
     def finish(self) -> Response:
-        if self.finish_reason is None:
+        if self.finish_raw is None:
             raise self.broken("the stream broke off before its end")
         return self.partial()
 
     def partial(self) -> Response:
+        tools = self.pieces.tools
         return Response(
             text="".join(self.pieces.texts),
             model=answering(self.target, self.model),
-            finish_reason=self.finish_reason or "broken",
+            finish_reason=finish_reason(self.finish_raw, bool(tools)) if self.finish_raw else "broken",
             usage=usage_of(self.usages),
             reasoning="".join(self.pieces.reasoning) or None,
-            tool_calls=self.pieces.tools,
+            tool_calls=tools,
         )
 
 

@@ -1,0 +1,1 @@
+"""Batches: reading their rows, running them, keeping what is finished."""

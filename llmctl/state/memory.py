@@ -1,0 +1,116 @@
+"""State within one process: for `--max-cost`, which ends with its command, and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+from llmctl.state.base import KEPT_S, LOST_AFTER_S, SLACK_S, Account, Full, Held, beyond, clamp
+
+
+@dataclass(slots=True)
+class _Hold:
+    held: Held
+    expires: float
+    lost: bool = False
+
+
+class MemoryState:
+    """Implements `core.ports.State`; `now` gives Unix seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._lock = Lock()
+        self._counters: dict[str, tuple[int, float | None]] = {}
+        self._holds: dict[int, _Hold] = {}
+        self._next = 0
+
+    def get(self, key: str) -> int | None:
+        with self._lock:
+            return self._value(key)
+
+    def set(self, key: str, value: int, *, ttl: float | None = None) -> None:
+        with self._lock:
+            self._counters[key] = clamp(value), None if ttl is None else self._now() + ttl
+
+    def delete(self, key: str) -> None:
+        with self._lock:
+            self._counters.pop(key, None)
+
+    def add(
+        self, key: str, amount: int, *, ceiling: int | None = None, ttl: float | None = None
+    ) -> int | None:
+        with self._lock:
+            end = None if ttl is None else self._now() + ttl
+            expires = self._counters.get(key, (0, None))[1]
+            if end is not None and expires is not None and expires > end + SLACK_S:
+                del self._counters[key]
+            if beyond(clamp(amount), self._value(key) or 0, ceiling):
+                return None
+            return self._put(key, clamp(amount), end)
+
+    def hold(self, accounts: Sequence[Account], amount: int, lease: float) -> int | Full:
+        with self._lock:
+            self._sweep()
+            amount = clamp(amount)
+            for account in accounts:
+                if beyond(amount, value := self._value(account.key) or 0, account.ceiling):
+                    return Full(account, value)
+            for account in accounts:
+                self._put(account.key, amount, None if account.until is None else account.until + KEPT_S)
+            self._next += 1
+            held = Held(tuple(account.key for account in accounts), amount, False)
+            self._holds[self._next] = _Hold(held, self._now() + lease)
+            return self._next
+
+    def sent(self, hold: int) -> bool:
+        with self._lock:
+            if hold not in self._holds:
+                return False
+            held = self._holds[hold].held
+            self._holds[hold] = _Hold(Held(held.keys, held.amount, True), self._now() + LOST_AFTER_S)
+            return True
+
+    def settle(self, hold: int, actual: int) -> Mapping[str, int]:
+        with self._lock:
+            found = self._holds.pop(hold, None)
+            if found is None:
+                return {}
+            change = clamp(actual) - found.held.amount
+            return {key: self._put(key, change, None) for key in found.held.keys if key in self._counters}
+
+    def held(self) -> list[Held]:
+        with self._lock:
+            self._sweep()
+            return [hold.held for hold in self._holds.values() if not hold.lost]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _value(self, key: str) -> int | None:
+        value, expires = self._counters.get(key, (None, None))
+        if expires is not None and expires <= self._now():
+            del self._counters[key]
+            return None
+        return value
+
+    def _put(self, key: str, change: int, expires: float | None) -> int:
+        value = self._value(key)
+        if value is not None:
+            expires = self._counters[key][1]
+        new = clamp((value or 0) + change)
+        self._counters[key] = new, expires
+        return new
+
+    def _sweep(self) -> None:
+        now = self._now()
+        for number, hold in list(self._holds.items()):
+            if hold.expires > now:
+                continue
+            if hold.held.sent:
+                hold.lost = True
+                continue
+            del self._holds[number]
+            for key in hold.held.keys:
+                self._put(key, -hold.held.amount, None)
