@@ -239,13 +239,13 @@ def test_a_closed_pipe_ends_quietly(llmctl: Run, home: Path, environ: dict[str, 
     for number in range(3000):
         kit.call(NOON, run_id=f"run-{number:05}" + "x" * 60)
     kit.done()
-    command = f"{sys.executable} -m llmctl usage --by run | head -1"
+    command = f"{sys.executable} -m llmctl usage --by run | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], env=environ, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stderr == ""
     assert done.stdout.startswith("run ")
-    assert len(done.stdout.splitlines()) == 1
+    assert done.stdout.splitlines()[1:] == ["0"]
 
 
 @pytest.mark.parametrize(
