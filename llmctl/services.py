@@ -63,7 +63,7 @@ class SystemRandom:
         return int.from_bytes(os.urandom(7)) / (1 << 56)
 
 
-GRAMMAR = frozenset({"local", "openai", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
+GRAMMAR = frozenset({"local", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
 """Providers whose servers take a schema for every model."""
 
 
@@ -217,8 +217,10 @@ class Services:
     def most(self, request: Request) -> Nanos:
         """The most that one attempt can cost. BudgetError where that is not known."""
         from llmctl.pricing.reservation import reservation
+        from llmctl.providers.catalog import house
 
-        return reservation(request, self.prices)
+        sent_as_is = house(request.target.provider).route in ("openai", "local")
+        return reservation(request, self.prices, sent_as_is=sent_as_is)
 
     @cached_property
     def state(self) -> State:
@@ -266,7 +268,9 @@ class Services:
         """Whether the model takes a JSON schema itself; else it is put into the text."""
         if request.target.provider in GRAMMAR:
             return True
-        entry = self.prices.info(request.target.model) or {}
+        entry = self.prices.info(request.target.model)
+        if entry is None:
+            return request.target.provider == "openai"  # newer than the price file
         return bool(entry.get("supports_response_schema"))
 
     def estimate(self, request: Request, response: Response) -> Usage:

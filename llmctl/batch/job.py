@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmctl.ask import Ask
+from llmctl.ask import Ask, is_auto
 from llmctl.ask import base as base_request
 from llmctl.batch.outputs import seal_of
 from llmctl.batch.rows import Row
@@ -19,6 +19,7 @@ from llmctl.targets import Choice
 
 if TYPE_CHECKING:
     from llmctl.batch.veil import Veil
+    from llmctl.choice import Chooser
 
 
 NO_MATTER = frozenset(
@@ -95,14 +96,15 @@ class Composer:
 
     def request(self, row: Row) -> Request:
         """The row's Request; LlmctlError where it cannot be one (unknown model)."""
-        name = row.model or self.ask.model
+        name, messages = row.model or self.ask.model, self.messages(row)
+        if is_auto(self.services, name):
+            name = self._chooser.name(messages, {**self.ask.params, **row.params}, row.tag)
         base = self._template.get(name)
         if base is None:
             base = self._template[name] = base_request(self.services, self.ask, self._choice(name, {}))
-        messages = self.messages(row)
         if row.params:
             choice = self._choice(name, row.params)
-            base = replace(base, params=choice.params, defaults=choice.defaults)
+            base = replace(base, params=choice.params, defaults=choice.defaults, climb=choice.climb)
         return replace(base, messages=messages, tag=row.tag or self.ask.tag, keep_body=row.openai)
 
     @cached_property
@@ -128,6 +130,12 @@ class Composer:
         history = (*ask.messages, *row.messages) if row.messages else ask.messages
         system = row.system if row.system is not None else ask.system
         return ask.recipe.messages(row.prompt or "", system=system, history=history, variables=row.variables)
+
+    @cached_property
+    def _chooser(self) -> Chooser:
+        from llmctl.choice import Chooser
+
+        return Chooser(self.services, self.ask)
 
     def _choice(self, name: str | None, params: Mapping[str, Any]) -> Choice:
         if params:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from llmctl.cli.failure import one_line
+from llmctl.cli.inputs import usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services
 from llmctl.cli.shared import Asking, ask_of, spread
@@ -45,6 +46,13 @@ def batch(
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Every N-th row from the I-th on.")
     ] = None,
+    max_cost: Annotated[
+        str | None,
+        typer.Option("--max-cost", metavar="USD", help="The most it may cost; exit 6 rather than more."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="What it would cost, as `estimate` says it; nothing is sent.")
+    ] = False,
 ) -> int:
     """Ask every row of a file once; the same command goes on where it was stopped."""
     from llmctl.batch.command import Batch
@@ -53,9 +61,10 @@ def batch(
     from llmctl.core.loop import run as run_core
 
     options = current()
-    if options.json and out is None:
+    if options.json and out is None and not dry_run:
         raise UsageError("--json puts the summary on stdout", hint="name the output with -o")
     opened = services(group=True)
+    opened.max_cost = None if max_cost is None else usd(max_cost, "--max-cost")
     job = Job(
         ask=ask_of(opened, asking),
         out=out,
@@ -67,6 +76,10 @@ def batch(
         order=one_of("--order", order, "input", "done"),  # type: ignore[arg-type]  # checked against the two
         format=one_of("--format", format, "llmctl", "openai") if format else None,  # type: ignore[arg-type]  # likewise
     )
+    if dry_run:
+        from llmctl.cli.estimate import of_batch
+
+        return of_batch(opened, job, source)
     live = sys.stderr.isatty() and not options.json
     batched = Batch(opened, job, Source(None if source == "-" else source), quiet=options.quiet, live=live)
     outcome = run_core(batched.run())

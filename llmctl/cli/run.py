@@ -46,6 +46,9 @@ def run(
         str | None,
         typer.Option("--max-cost", metavar="USD", help="The most it may cost; exit 6 rather than more."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="What it would cost, as `estimate` says it; nothing is sent.")
+    ] = False,
 ) -> int:
     """Ask a model one thing; the answer goes to stdout."""
     options = current()
@@ -54,6 +57,10 @@ def run(
     shown = Shown(extract, show_reasoning)
     live = stream and not options.json and not shown.whole
     ask = ask_of(opened, asking, prompt_text(prompt), on_text=shown.add if live else None)
+    if dry_run:
+        from llmctl.cli.estimate import of_run
+
+        return of_run(opened, ask)
     request = compose(opened, ask)
     offer(opened, request.target)
     try:

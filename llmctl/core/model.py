@@ -44,6 +44,15 @@ class Target:
         return self.model.partition("/")[2]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Step:
+    """A model that is asked next where an answer fails its check, with what it is asked with."""
+
+    target: Target
+    params: Mapping[str, Any] = field(default_factory=dict)
+    defaults: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, repr=False)
 class Request:
     """One question. `params` are the model parameters in OpenAI's names, as they will be sent."""
@@ -54,6 +63,8 @@ class Request:
     defaults: frozenset[str] = frozenset()
     """Names of `params` that nobody asked for: dropped where a model does not take them."""
     schema: Mapping[str, Any] | None = None
+    climb: tuple[Step, ...] = ()
+    """The rest of the profile's cascade, where no model was named."""
     cache: CacheMode = "use"
     on_text: OnText | None = None
     cot: bool = False

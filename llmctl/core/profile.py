@@ -199,7 +199,7 @@ class CacheRule:
 class BudgetRule:
     """At most `limit` USD per period, of all calls or of those that `profile`, `model`, … name."""
 
-    limit: int = money(0, required=True)
+    limit: int = money(0, required=True, high=1e9)
     """USD that may be spent in a period."""
     per: str = choice("total", "hour", "day", "week", "month", "total")
     """The period."""

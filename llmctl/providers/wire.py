@@ -70,9 +70,10 @@ class Wire:
         """Sends the request and waits for the answer's head."""
         import asyncio
 
+        session = self._open_session()  # loads aiohttp the first time, which is not the provider's delay
         try:
             async with asyncio.timeout_at(limits.until(limits.timeouts.first)):
-                return await self._open_session().post(
+                return await session.post(
                     call.url,
                     data=call.body,
                     headers=call.headers,
