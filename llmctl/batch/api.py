@@ -151,6 +151,8 @@ async def results(services: Services, job: Job, source: Source) -> AsyncGenerato
                 room.set()
             yield result(line)
         outcome = await task
+        if outcome.bug is not None:
+            services.warn(f"rows met a bug in llmctl: {outcome.bug!r}")
         if outcome.halted is not None:
             raise outcome.halted
     finally:

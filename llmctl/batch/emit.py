@@ -46,6 +46,7 @@ class Emitter:
                     return
                 if record is not None or unfinished == "pending":
                     self._write(self.finisher.payload(raw, record))
+            self._next = None  # told: should reading on fail, it must not be told again
             self._next = next(self._lines, None)
 
     def gate(self, send: Send) -> Send:
