@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -80,10 +81,15 @@ def batch(
         from llmctl.cli.estimate import of_batch
 
         return of_batch(opened, job, source)
-    live = sys.stderr.isatty() and not options.json
+    live = sys.stderr.isatty() and not options.json and not (os.environ.get("CI") or dumb())
     batched = Batch(opened, job, Source(None if source == "-" else source), quiet=options.quiet, live=live)
     outcome = run_core(batched.run())
     return told(outcome, job, options)
+
+
+def dumb() -> bool:
+    """Whether the terminal cannot draw a line anew."""
+    return os.environ.get("TERM", "dumb") in ("dumb", "unknown")
 
 
 def told(outcome: object, job: object, options: Globals) -> int:
