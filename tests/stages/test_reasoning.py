@@ -30,7 +30,7 @@ def ask(text: str, size: int = 1, cot: bool = False) -> tuple[str, Response]:
 
     heard: list[str] = []
     request = replace(ASKED, on_text=heard.append, cot=cot)
-    response = asyncio.run(reasoning(model(text, size))(request))  # type: ignore[arg-type]  # a coroutine
+    response: Response = asyncio.run(reasoning(model(text, size))(request))  # type: ignore[arg-type]  # a coroutine
     return "".join(heard), response
 
 
