@@ -1,20 +1,22 @@
 """The story of a call: the stages in order, outermost first.
 
-`precheck` refuses what must not be asked, once a question. `schema` asks again in the user's own
-words, so it stands before `redact`; below that nothing sees a secret. A hit is recorded and free;
-what failed is recorded too; every attempt is one pass through what stands below `retry`, and
-reserves its own money.
+`precheck` refuses what must not be asked, once a question. `cascade` asks the next model and `schema`
+the same one again, both in the user's own words, so they stand before `redact`; below that nothing
+sees a secret. A hit is recorded and free; what failed is recorded too; every attempt is one pass
+through what stands below `retry`, and reserves its own money.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import takewhile
 
 from llmctl.core.model import Send
 from llmctl.services import Services
 from llmctl.stages.budget import budget
 from llmctl.stages.cache import cache
+from llmctl.stages.cascade import cascade
 from llmctl.stages.check import check
 from llmctl.stages.precheck import precheck
 from llmctl.stages.provider import provider
@@ -25,7 +27,8 @@ from llmctl.stages.retry import retry
 from llmctl.stages.schema import schema
 from llmctl.stages.single_flight import single_flight
 
-Stage = Callable[[Send], Send]
+Stage = partial[Send]
+"""A stage with all it needs but the next one."""
 
 
 def stages(services: Services) -> list[Stage]:
@@ -33,6 +36,7 @@ def stages(services: Services) -> list[Stage]:
     profile = services.profile
     return [
         partial(precheck, checks=profile.checks, facts=services.facts, privacy=profile.privacy),
+        partial(cascade),
         partial(schema, retries=services.profile.schema_retries, answers=services.answers),
         partial(redact, rule=services.profile.privacy),
         partial(check, rule=services.profile.privacy),
@@ -55,6 +59,15 @@ def build(services: Services) -> Send:
         services.ledger,
         services.clock,
     )
-    for stage in reversed(stages(services)):
+    return _around(send, stages(services))
+
+
+def down_to(services: Services, stop: Callable[..., Send], end: Send) -> Send:
+    """The stages above `stop`, ending in `end`: it is handed requests as that stage would see them."""
+    return _around(end, list(takewhile(lambda stage: stage.func is not stop, stages(services))))
+
+
+def _around(send: Send, around: list[Stage]) -> Send:
+    for stage in reversed(around):
         send = stage(send)
     return send

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmctl.ask import Ask, base
+from llmctl.ask import Ask, base, is_auto
 from llmctl.core.errors import UsageError
 from llmctl.core.model import Message, Request
 from llmctl.recipe import Prepared, Recipe, Room
@@ -92,7 +92,7 @@ class Measure:
 
     def __init__(self, services: Services, model: str | None, params: Mapping[str, Any]) -> None:
         self.services = services
-        self._asked = model, params
+        self._asked = None if is_auto(services, model) else model, params
 
     @cached_property
     def request(self) -> Request:

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from llmctl.ask import Ask
+from llmctl.ask import Ask, is_auto
 from llmctl.ask import base as base_request
+from llmctl.batch.outputs import seal_of
 from llmctl.batch.rows import Row
 from llmctl.core.canonical import canonical, digest
 from llmctl.core.model import Message, Request, replace
 from llmctl.services import Services
 from llmctl.targets import Choice
+
+if TYPE_CHECKING:
+    from llmctl.batch.veil import Veil
+    from llmctl.choice import Chooser
+
+
+NO_MATTER = frozenset(
+    {"description", "limits", "timeout", "retry", "breaker", "cache", "budgets", "prices", "alerts", "notify"}
+    | {"state", "max_answer_bytes", "local"}
+)
+"""Parts of a profile that decide how rows are asked, not what is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,11 @@ class Job:
 
     def context(self, services: Services) -> str:
         """A hash over all that, beside the input, decides what OUT holds."""
-        values = [(path, str(value)) for path, value, _ in services.resolved.origins()]
+        values = [
+            (path, str(value))
+            for path, value, _ in services.resolved.origins()
+            if path.partition(".")[0] not in NO_MATTER
+        ]
         ask = self.ask
         asked = [
             ask.system,
@@ -79,21 +96,46 @@ class Composer:
 
     def request(self, row: Row) -> Request:
         """The row's Request; LlmctlError where it cannot be one (unknown model)."""
-        name = row.model or self.ask.model
+        name, messages = row.model or self.ask.model, self.messages(row)
+        if is_auto(self.services, name):
+            name = self._chooser.name(messages, {**self.ask.params, **row.params}, row.tag)
         base = self._template.get(name)
         if base is None:
             base = self._template[name] = base_request(self.services, self.ask, self._choice(name, {}))
-        messages = self.messages(row)
         if row.params:
             choice = self._choice(name, row.params)
-            base = replace(base, params=choice.params, defaults=choice.defaults)
+            base = replace(base, params=choice.params, defaults=choice.defaults, climb=choice.climb)
         return replace(base, messages=messages, tag=row.tag or self.ask.tag, keep_body=row.openai)
+
+    @cached_property
+    def veil(self) -> Veil | None:
+        """What keeps redacted values out of the journal; None where nothing is redacted."""
+        rule = self.services.profile.privacy
+        if not rule.redacts:
+            return None
+        from llmctl.batch.veil import Veil
+
+        return Veil(rule, self.request, self.services.answers.ready)
+
+    def opens(self, payload: bytes) -> bool:
+        """Whether what is hidden in a record can be put back under the profile as it is now."""
+        return seal_of(payload) in (b"", self.veil.seal if self.veil else b"")
+
+    def label(self, row: Row) -> Row:
+        """The row as the journal may know it."""
+        return row if self.veil is None else self.veil.label(row)
 
     def messages(self, row: Row) -> tuple[Message, ...]:
         ask = self.ask
         history = (*ask.messages, *row.messages) if row.messages else ask.messages
         system = row.system if row.system is not None else ask.system
         return ask.recipe.messages(row.prompt or "", system=system, history=history, variables=row.variables)
+
+    @cached_property
+    def _chooser(self) -> Chooser:
+        from llmctl.choice import Chooser
+
+        return Chooser(self.services, self.ask)
 
     def _choice(self, name: str | None, params: Mapping[str, Any]) -> Choice:
         if params:

@@ -44,6 +44,15 @@ class Target:
         return self.model.partition("/")[2]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Step:
+    """A model that is asked next where an answer fails its check, with what it is asked with."""
+
+    target: Target
+    params: Mapping[str, Any] = field(default_factory=dict)
+    defaults: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, repr=False)
 class Request:
     """One question. `params` are the model parameters in OpenAI's names, as they will be sent."""
@@ -54,6 +63,8 @@ class Request:
     defaults: frozenset[str] = frozenset()
     """Names of `params` that nobody asked for: dropped where a model does not take them."""
     schema: Mapping[str, Any] | None = None
+    climb: tuple[Step, ...] = ()
+    """The rest of the profile's cascade, where no model was named."""
     cache: CacheMode = "use"
     on_text: OnText | None = None
     cot: bool = False
@@ -133,10 +144,14 @@ class Response:
     ttft: float | None = None
     tried: tuple[Attempt, ...] = ()
     warnings: tuple[str, ...] = ()
+    billed: Billed = "yes"
+    """`unknown` where what the provider says of its usage cannot be true, or it said nothing at all."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """The last answer's headers, lower-case: rate limits are learned from them."""
     body: Mapping[str, Any] | None = None
     """The provider's own JSON, where it speaks OpenAI's format and the request asked to keep it."""
+    redactor: Any = field(default=None, compare=False)
+    """The `privacy.redact.Redactor` that put values in their places here: a journal takes them out again."""
 
     @property
     def attempts(self) -> int:

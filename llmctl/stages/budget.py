@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from llmctl.core.errors import BudgetError, LlmctlError, StorageError
 from llmctl.core.loop import loop
-from llmctl.core.model import Attempt, Request, Response, Send
+from llmctl.core.model import Attempt, Request, Response, Send, replace
 from llmctl.core.money import Nanos, show_usd
 from llmctl.core.ports import Clock, Full, State
 
@@ -207,15 +207,15 @@ class Desk:
             if not share or values.get(key, 0) < share or key in self._warned:
                 continue
             state = purse.open()
-            reserved = sum(hold.amount for hold in state.held() if key in hold.keys)
-            if values[key] - reserved < share:
+            used = values[key] - sum(hold.amount for hold in state.held() if key in hold.keys)
+            if used < share:
                 continue
             self._warned.add(key)
             until = each.account(now).until
             ttl = None if until is None else until - now + WARNED_S
             if state.add(f"{key}/warned", 1, ceiling=1, ttl=ttl) is not None:
-                used = f"{show_usd(values[key] - reserved)} of {show_usd(each.limit)}"
-                self.warn(f"budget {each.name}: {used} spent ({each.rule.warn:.0%} is where it warns)")
+                part = f"{used / each.limit:.0%}" if each.limit else "all"
+                self.warn(f"budget {each.name}: {part} of {show_usd(each.limit)} spent")
 
 
 def refusal(budget: Budget, full: Full, amount: Nanos, now: float) -> BudgetError:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
+from llmctl.core.loop import run
 from llmctl.core.model import Request, Response, Send, Target
 from llmctl.stages.reasoning import reasoning
 
@@ -30,7 +29,7 @@ def ask(text: str, size: int = 1, cot: bool = False) -> tuple[str, Response]:
 
     heard: list[str] = []
     request = replace(ASKED, on_text=heard.append, cot=cot)
-    response: Response = asyncio.run(reasoning(model(text, size))(request))  # type: ignore[arg-type]  # a coroutine
+    response = run(reasoning(model(text, size))(request))
     return "".join(heard), response
 
 
@@ -79,4 +78,4 @@ def test_a_plain_answer_streams_as_it_comes() -> None:
 
     from dataclasses import replace
 
-    asyncio.run(reasoning(send)(replace(ASKED, on_text=heard.append)))  # type: ignore[arg-type]  # a coroutine
+    run(reasoning(send)(replace(ASKED, on_text=heard.append)))  # type: ignore[arg-type]  # a coroutine
