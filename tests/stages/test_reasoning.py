@@ -78,4 +78,4 @@ def test_a_plain_answer_streams_as_it_comes() -> None:
 
     from dataclasses import replace
 
-    run(reasoning(send)(replace(ASKED, on_text=heard.append)))  # type: ignore[arg-type]  # a coroutine
+    run(reasoning(send)(replace(ASKED, on_text=heard.append)))
