@@ -41,7 +41,7 @@ def stages(services: Services) -> list[Stage]:
         partial(redact, rule=services.profile.privacy),
         partial(check, rule=services.profile.privacy),
         partial(reasoning),
-        partial(record, ledger=services.ledger, clock=services.clock, random=services.random),
+        partial(record, ledger=services.ledger, clock=services.clock),
         partial(cache, store=services.cache, keep=services.keep),
         partial(single_flight),
         partial(retry, rule=services.profile.retry, clock=services.clock, random=services.random),

@@ -423,6 +423,7 @@ def test_the_key_that_was_sent_is_masked_whatever_it_looks_like() -> None:
         "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
         "max_tokens: 8192 > 4096, which is the maximum for this token limit",
         "token count exceeds the limit",
+        "the connection, its configuration and its compression are compatible",
     ],
 )
 def test_what_is_no_key_stays_readable(text: str) -> None:
