@@ -54,9 +54,9 @@ class Facts:
 
         return count(what, model).tokens
 
-    def cost(self, model: str, tokens: int) -> Nanos | None:
-        """What so many tokens cost as input; None: unknown."""
+    def cost(self, model: str, tokens: int, answer: int = 0) -> Nanos | None:
+        """What so many tokens of prompt and of answer cost; None: unknown."""
         from llmctl.pricing.cost import cost
 
         price = self._book().price(model)
-        return None if price is None else cost(price, Usage(input_tokens=tokens))
+        return None if price is None else cost(price, Usage(input_tokens=tokens, output_tokens=answer))

@@ -16,6 +16,7 @@ from llmctl.recipe import Prepared, Recipe, Room
 if TYPE_CHECKING:
     from llmctl.prompts.attach import Attachment
     from llmctl.prompts.examples import Chooser
+    from llmctl.prompts.render import Renderer
     from llmctl.prompts.shorten import Shortener
     from llmctl.services import Services
 
@@ -65,7 +66,7 @@ def prepare(
     chooser = _chooser(wish, rule, measure)
     recipe = Recipe(
         renderer=renderer,
-        values=_values(wish.variables),
+        values=_known(_values(wish.variables), renderer),
         chooser=chooser,
         inside=bool(rule and rule.inside and not wish.examples),
         room=measure.room() if chooser else None,
@@ -118,6 +119,20 @@ def _values(given: Sequence[str] | Mapping[str, Any]) -> Mapping[str, Any]:
     from llmctl.prompts.variables import parse_assignments
 
     return parse_assignments(given)
+
+
+def _known(values: Mapping[str, Any], renderer: Renderer | None) -> Mapping[str, Any]:
+    """The values, each of a variable that the template has: a slip of the pen is not ignored."""
+    from llmctl.prompts.model import nearest
+
+    if renderer is None or not values:
+        return values
+    known = renderer.names | set(renderer.template.variables)
+    for name in values:
+        if name not in known:
+            source = renderer.template.source
+            raise UsageError(f"-V {name}: {source} has no such variable", hint=nearest(name, known))
+    return values
 
 
 def _chooser(wish: Wish, rule: Any, measure: Measure) -> Chooser | None:

@@ -17,6 +17,7 @@ COMMANDS = {
     "estimate": "What a run or a batch would cost.",
     "usage": "What was asked, and what it cost.",
     "budget": "Budgets: limits, spent, reserved, left.",
+    "prompt": "Templates and prompts: list, show, render, check, optimize.",
     "profile": "Profiles: list, show, check, path.",
     "cache": "The cache of answers: stats, clear, prune.",
     "models": "Models and prices: list, show, pick, update, pull.",

@@ -11,6 +11,7 @@ from llmctl.core.profile import PRIVACY_KINDS, PrivacyRule
 
 if TYPE_CHECKING:
     from llmctl.prompts.check import CheckReport, Detect, Finding
+    from llmctl.prompts.render import Renderer
 
 SHOWN = 3
 """Findings that a refusal names; `prompt check` shows them all."""
@@ -36,7 +37,7 @@ def precheck(next: Send, checks: Sequence[str], facts: Facts, privacy: PrivacyRu
 
     async def send(request: Request) -> Response:
         blind = _eyes(request, facts)
-        if wanted := codes(request, checks):
+        if wanted := codes(request.renderer, checks):
             refuse(request, wanted, facts, privacy)
         response = await next(request)
         return replace(response, warnings=(blind, *response.warnings)) if blind else response
@@ -44,10 +45,9 @@ def precheck(next: Send, checks: Sequence[str], facts: Facts, privacy: PrivacyRu
     return send
 
 
-def codes(request: Request, checks: Sequence[str]) -> frozenset[str]:
-    """The checks in force: those of the profile and those of the request's template."""
-    template = getattr(request.renderer, "template", None)
-    return frozenset((*checks, *template.checks)) if template is not None else frozenset(checks)
+def codes(renderer: Renderer | None, checks: Sequence[str]) -> frozenset[str]:
+    """The checks in force: those of the profile and those of the prompt's template."""
+    return frozenset((*checks, *renderer.template.checks)) if renderer else frozenset(checks)
 
 
 def refuse(request: Request, wanted: frozenset[str], facts: Facts, privacy: PrivacyRule) -> None:
@@ -94,7 +94,7 @@ def examined(request: Request, facts: Facts, privacy: PrivacyRule, *, exact: boo
             facts.count(str(request.schema), model) if request.schema else 0
         )
 
-    template = getattr(request.renderer, "template", None)
+    template = request.renderer.template if request.renderer else None
     report = check(
         request.messages,
         limits=limits,
