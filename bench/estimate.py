@@ -73,7 +73,9 @@ def main() -> None:
         lines.append((name, f"{found.cpu:.1f}", f"{found.wall:.1f}", f"{found.memory:.0f}"))
     table(lines)
     alone, few, many = taken.values()
-    print(f"estimate / tiktoken alone: {many.cpu / alone.cpu:.1f}; at most {MOST_S:g} s: {many.cpu <= MOST_S}")
+    print(
+        f"estimate / tiktoken alone: {many.cpu / alone.cpu:.1f}; at most {MOST_S:g} s: {many.cpu <= MOST_S}"
+    )
     figures = {"rows": rows, "cpu_s": round(many.cpu, 1), "tiktoken_cpu_s": round(alone.cpu, 1)}
     record("estimate", {**figures, "mb": round(many.memory), "mb_of_a_tenth": round(few.memory)})
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asyncio import Event
 
     from llmctl.config.resolve import Resolved
-    from llmctl.core.ports import Provider, State
+    from llmctl.core.ports import Judge, Provider, State
     from llmctl.facts import Facts
     from llmctl.pricing.book import PriceBook
     from llmctl.stages.budget import Purse
@@ -217,8 +217,10 @@ class Services:
     def most(self, request: Request) -> Nanos:
         """The most that one attempt can cost. BudgetError where that is not known."""
         from llmctl.pricing.reservation import reservation
+        from llmctl.providers.catalog import house
 
-        return reservation(request, self.prices)
+        sent_as_is = house(request.target.provider).route in ("openai", "local")
+        return reservation(request, self.prices, sent_as_is=sent_as_is)
 
     @cached_property
     def state(self) -> State:
@@ -246,10 +248,16 @@ class Services:
             found.append(Purse([Budget(rule) for rule in self.profile.budgets], lambda: self.state))
         return found
 
-    def judge(self, request: Request, response: Response) -> Response:
-        from llmctl.providers.judge import judged
+    @cached_property
+    def judge(self) -> Judge:
+        from llmctl.providers.judge import Judge
 
-        return judged(request, response, self.estimate)
+        return Judge(self.estimate, lambda model: self.prices.near(model), self.room)
+
+    def room(self, model: str) -> int | None:
+        """How many tokens of input the model takes, where the price file knows."""
+        most = (self.prices.info(model) or {}).get("max_input_tokens")
+        return most if isinstance(most, int) else None
 
     @cached_property
     def answers(self) -> LazyAnswers:

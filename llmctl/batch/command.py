@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import signal
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl.batch.emit import Emitter
-from llmctl.batch.finish import Finisher, digest_of_file
+from llmctl.batch.finish import Finisher
 from llmctl.batch.ids import check_ids
 from llmctl.batch.job import Composer, Job
-from llmctl.batch.progress import Progress
+from llmctl.batch.progress import Progress, say
 from llmctl.batch.rows import Row, parse
 from llmctl.batch.runner import Runner
 from llmctl.batch.source import Source
-from llmctl.batch.store import Store
+from llmctl.batch.store import Store, digest_of, digest_of_file
 from llmctl.batch.tally import Tally
-from llmctl.core.errors import Interrupted, LlmctlError, StorageError
+from llmctl.core.errors import Interrupted, LlmctlError, StorageError, UsageError
 from llmctl.core.loop import loop
 from llmctl.services import Services
 
@@ -31,12 +32,17 @@ FLUSH_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a batch ended: what it came to, why it stopped if it did, whether it had been done before."""
+    """How a batch ended: what it came to, why it stopped if it did, whether it had been done before.
+
+    `bug` is the first fault of our own that a row met.
+    """
 
     tally: Tally
     halted: LlmctlError | None
     summary: dict[str, Any]
     already: bool = False
+    damaged: int = 0
+    bug: Exception | None = None
 
     @property
     def exit_code(self) -> int:
@@ -53,26 +59,37 @@ class Batch:
         self.job = job
         self.source = source
         self.composer = Composer(services, job.ask)
+        self.context = ""
+        self.ended = False
+        """Nothing is in flight any more."""
         self.tally = Tally()
         self.progress = Progress(self.tally, quiet=quiet, live=live)
         self.store: Store
+        self.runner: Runner
 
     async def run(self) -> Outcome:
         """LlmctlError for what is wrong before anything is sent; later reasons are in the Outcome."""
-        total = self._look()
-        context = self.job.context(self.services)
-        self.store = Store(self.job, context, total)
         try:
-            if self._finished(context):
-                assert self.store.done is not None
-                return Outcome(self.tally, None, self._again(self.store.done["summary"]), already=True)
-            self._guard_output()
-            self.tally.rows = sum(map(self.job.takes, range(total)))
-            return await self._go()
+            guard_files(self.job, self.source)
+            total = self._look()
+            self.context = self.job.context(self.services)
+            self.store = Store(self.job, total)
+            try:
+                return await self._run(total)
+            finally:
+                self.progress.end()
+                self.store.close()
         finally:
-            self.progress.end()
-            self.store.close()
             await self.services.close()
+
+    async def _run(self, total: int) -> Outcome:
+        if self._finished():
+            assert self.store.done is not None
+            return Outcome(self.tally, None, self._again(self.store.done["summary"]), already=True)
+        guard_output(self.job, self.store)
+        self.services.ledger.prepare()
+        self.tally.rows = sum(map(self.job.takes, range(total)))
+        return await self._go()
 
     def _look(self) -> int:
         """How many rows there are; whole-file faults and doubled ids are found before anything is paid."""
@@ -89,21 +106,17 @@ class Batch:
         check_ids(ids, self.source.name)
         return count
 
-    def _finished(self, context: str) -> bool:
+    def _finished(self) -> bool:
         """Whether this very command has been done: same input, same settings, OUT untouched."""
-        done = self.store.done
-        if (
-            done is None
-            or self.job.out is None
-            or self.store.context != context
-            or not self.job.out.is_file()
-        ):
+        done, out = self.store.done, self.job.out
+        if done is None or out is None or done["context"] != self.context or not out.is_file():
             return False
-        wants_more = done["summary"]["pending"] or (self.job.retry_failed and done["summary"]["failed"])
+        wants_more = done["summary"]["pending"] or (self.job.retry_failed and done["failed_out"])
         return (
             not wants_more
             and done["input"] == self.source.digest()
-            and done["out"] == digest_of_file(self.job.out)
+            and done["out"] == digest_of_file(out)
+            and done["failed_out"] == digest_of(self.job.failed_out)
         )
 
     def _again(self, summary: dict[str, Any]) -> dict[str, Any]:
@@ -111,49 +124,57 @@ class Batch:
         kept = {name: summary[name] for name in ("rows", "ok", "failed", "refused", "pending")}
         return {**nothing, **kept, "resumed": summary["rows"]}
 
-    def _guard_output(self) -> None:
-        """An OUT that no earlier run of this journal wrote is somebody else's."""
-        out = self.job.out
-        if out is None or self.job.restart or not out.exists():
-            return
-        if self.store.done is None or not out.is_file() or self.store.done["out"] != digest_of_file(out):
-            raise StorageError(
-                f"{out}: not written by this batch (or changed since)",
-                hint="choose another -o, or --restart to replace it",
-            )
-
     async def _go(self) -> Outcome:
         import asyncio
 
         from llmctl.pipeline import build
 
         await loop()
-        runner = Runner(self.job, self.composer, build(self.services), self.store, self.tally)
-        finisher = Finisher(self.job, self.source, self.store, template=self.job.template, restore=None)
+        runner = self.runner = Runner(self.job, self.composer, build(self.services), self.store, self.tally)
+        veil = self.composer.veil
+        finisher = Finisher(
+            self.job, self.source, self.store, template=self.job.template, restore=veil.up if veil else None
+        )
         emitter = Emitter(finisher) if self.job.out is None else None
         if emitter is not None:
             runner.on_row = emitter.row
-        self._listen(asyncio.get_running_loop(), runner)
-        flusher = asyncio.create_task(self._keep_flushing(runner))
+        listening = self._listen(asyncio.get_running_loop())
+        ended = asyncio.Event()
+        flusher = asyncio.create_task(self._keep_flushing(ended))
         try:
             await runner.run(self._rows())
         except asyncio.CancelledError:
             runner.halt(Interrupted(signal.SIGINT))
         finally:
-            flusher.cancel()
-            self._flush()
-        return self._end(runner, finisher, emitter)
+            ended.set()
+            await flusher
+        self.ended = True
+        with interruptible(listening):
+            self._try(lambda: self._end(finisher, emitter))
+        return Outcome(
+            self.tally,
+            runner.halted,
+            self.tally.envelope(),
+            damaged=self.store.journal.damaged,
+            bug=runner.bug,
+        )
 
-    def _end(self, runner: Runner, finisher: Finisher, emitter: Emitter | None) -> Outcome:
-        interrupted = isinstance(runner.halted, Interrupted)
+    def _end(self, finisher: Finisher, emitter: Emitter | None) -> None:
+        """What was finished reaches its reader: all of OUT, unless a signal or the disk cut it short."""
+        halted = self.runner.halted
         if emitter is not None:
-            if not interrupted:
-                emitter.end()
-        elif not interrupted and not isinstance(runner.halted, StorageError):
-            finisher.write(self.tally)
-        else:
+            emitter.end(pending=not isinstance(halted, Interrupted))
+        elif isinstance(halted, Interrupted | StorageError):
             self.store.journal.sync()
-        return Outcome(self.tally, runner.halted, self.tally.envelope())
+        else:
+            finisher.write(self.tally, self.context)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """A step that may fail; the summary and the way on are told all the same."""
+        try:
+            step()
+        except LlmctlError as error:
+            self.runner.halt(error)
 
     def _rows(self) -> Iterator[Row]:
         for raw in self.source.raw_rows():
@@ -162,37 +183,86 @@ class Batch:
             elif self.job.limit is not None and raw.number >= self.job.limit:
                 return
 
-    def _listen(self, loop: asyncio.AbstractEventLoop, runner: Runner) -> None:
-        """The first signal stops the sending, a second one leaves at once."""
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> list[int]:
+        """The first signal stops the sending, a second one leaves at once. Gives those listened to."""
+        runner, signals = self.runner, 0
 
         def stop(number: int) -> None:
-            if runner.halted is not None:
-                runner.abandon()
+            nonlocal signals
+            signals += 1
+            if self.ended:
                 return
             runner.halt(Interrupted(number))
             self.services.wake()
-            if not self.progress.quiet:
-                sys.stderr.write("llmctl: finishing what is in flight; once more to leave at once\n")
+            if signals > 1:
+                runner.abandon()
+            elif not self.progress.quiet:
+                say("finishing what is in flight; once more to leave at once")
 
-        for name in SIGNALS:
-            number = getattr(signal, name)
-            if signal.getsignal(number) != signal.SIG_IGN:
-                loop.add_signal_handler(number, stop, number)
+        numbers = [getattr(signal, name) for name in SIGNALS]
+        listening = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        for number in listening:
+            loop.add_signal_handler(number, stop, number)
+        return listening
 
-    async def _keep_flushing(self, runner: Runner) -> None:
+    async def _keep_flushing(self, ended: asyncio.Event) -> None:
         """Ledger and cache in groups, the journal to the disk itself, and the display."""
         import asyncio
 
-        while True:
-            await asyncio.sleep(FLUSH_S)
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), FLUSH_S)
+            finished = self.tally.finished
             try:
-                self._flush()
+                self.services.flush()
                 if self.store.journal.dirty:
                     await asyncio.to_thread(self.store.journal.sync)
-                self.tally.durable = self.tally.finished
+                self.tally.durable = finished
             except LlmctlError as error:
-                runner.halt(error)
+                self.runner.halt(error)
             self.progress.tick()
 
-    def _flush(self) -> None:
-        self.services.flush()
+
+@contextmanager
+def interruptible(numbers: list[int]) -> Iterator[None]:
+    """While files are written, which may take a while, a signal ends that with Interrupted."""
+
+    def leave(number: int, frame: object) -> None:
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, leave) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def guard_files(job: Job, source: Source) -> None:
+    """UsageError where the input would be overwritten, StorageError where OUT is no regular file."""
+    for path in (job.out, job.failed_out, job.journal):
+        if path is None or not path.exists():
+            continue
+        if not path.is_file():
+            hint = "for stdout leave -o out" if path.is_char_device() or path.is_fifo() else None
+            raise StorageError(f"{path}: not a regular file", hint=hint or "choose another -o")
+        if source.path is not None and source.path.exists() and path.samefile(source.path):
+            raise UsageError(f"{path}: the input itself would be overwritten", hint="choose another -o")
+    if job.out is not None and job.journal is not None and not (job.restart or job.journal.exists()):
+        for path in (job.out, job.failed_out):
+            if path is not None and path.exists():
+                raise not_ours(path)
+
+
+def guard_output(job: Job, store: Store) -> None:
+    """An OUT (or OUT.failed.jsonl) that no run of this journal wrote is somebody else's."""
+    for path in (job.out, job.failed_out):
+        if path is not None and path.exists() and not store.owns(path):
+            raise not_ours(path)
+
+
+def not_ours(path: Path) -> StorageError:
+    return StorageError(
+        f"{path}: not written by this batch, or changed since",
+        hint="move it away, choose another -o, or replace it with --restart (which asks every row anew)",
+    )

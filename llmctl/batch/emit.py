@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import IO
+from typing import IO, Literal
 
 from llmctl.batch.finish import Finisher
-from llmctl.batch.outputs import shared
 from llmctl.batch.rows import Row
 
 
@@ -22,31 +21,30 @@ class Emitter:
 
     def row(self, row: Row) -> None:
         if self.done_order:
-            record = self.finisher.store.of_row(row.number)
-            assert record is not None
-            self._write(record.payload if record.row == row.number else shared(record.payload, row))
+            self._write(self.finisher.payload_of(row, self.finisher.store.of_row(row.number)))
         else:
-            self._advance(final=False)
+            self._advance()
 
-    def end(self) -> None:
-        """What is left: rows that will not be asked any more are written as pending."""
-        if self.done_order:
+    def end(self, *, pending: bool) -> None:
+        """What is left, and as `pending` (where that is wanted) what will not be asked any more."""
+        if self.done_order and pending:
             for _, record, payload in self.finisher.lines():
                 if record is None:
                     self._write(payload)
-        else:
-            self._advance(final=True)
+        elif not self.done_order:
+            self._advance("pending" if pending else "skip")
         self.out.flush()
 
-    def _advance(self, *, final: bool) -> None:
+    def _advance(self, unfinished: Literal["wait", "pending", "skip"] = "wait") -> None:
         assert self._lines is not None
         while self._next is not None:
             raw = self._next
             if self.finisher.job.takes(raw.number):
                 record = self.finisher.store.of_row(raw.number)
-                if record is None and not final:
+                if record is None and unfinished == "wait":
                     return
-                self._write(self.finisher.payload(raw, record))
+                if record is not None or unfinished == "pending":
+                    self._write(self.finisher.payload(raw, record))
             self._next = next(self._lines, None)
 
     def _write(self, payload: bytes) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
 import orjson
 
+from llmctl.batch.index import Offsets, Rows, unnamed
 from llmctl.batch.job import Job
 from llmctl.batch.journal import NO_KEY, Record
 from llmctl.batch.lines import RawRow
-from llmctl.batch.outputs import render, shared
+from llmctl.batch.outputs import is_openai, render, shared, written
 from llmctl.batch.rows import Row, parse
 from llmctl.batch.source import Source
-from llmctl.batch.store import DONE, Store
+from llmctl.batch.store import DONE, Store, digest_of_file
 from llmctl.batch.tally import Tally
 from llmctl.core.errors import StorageError
 
@@ -38,13 +40,20 @@ class Finisher:
 
     def payload(self, raw: RawRow, record: Record | None) -> bytes:
         """The row's output line: its own record, another row's that it shares, or `pending`."""
-        if record is not None and record.row == raw.number and self.restore is None:
-            return record.payload
-        row = parse(raw, self.template)
+        own = record is not None and record.row == raw.number
+        if record is not None and own and self.restore is None:
+            return written(record.payload, self._openai(record.payload))
+        return self.payload_of(parse(raw, self.template), record)
+
+    def payload_of(self, row: Row, record: Record | None) -> bytes:
+        """As `payload`, for a row that has been read already."""
         if record is None:
-            return render(row, None, self.job.openai(row))
-        payload = record.payload if record.row == raw.number else shared(record.payload, row)
-        return self.restore(row, payload) if self.restore else payload
+            return written(render(row, None, False), self.job.openai(row))
+        payload = record.payload if record.row == row.number else shared(record.payload, row)
+        return written(self.restore(row, payload) if self.restore else payload, self.job.openai(row))
+
+    def _openai(self, payload: bytes) -> bool:
+        return is_openai(payload) if self.job.format is None else self.job.format == "openai"
 
     def lines(self) -> Iterator[tuple[RawRow, Record | None, bytes]]:
         """Every row of this run in input order, with its record and its output."""
@@ -55,63 +64,115 @@ class Finisher:
             elif self.job.limit is not None and raw.number >= self.job.limit:
                 return
 
-    def write(self, tally: Tally) -> None:
-        """OUT and OUT.failed.jsonl by rename, then the journal's closing record."""
+    def write(self, tally: Tally, context: str) -> None:
+        """OUT and OUT.failed.jsonl by rename, then the journal's closing record.
+
+        The journal knows both before they get their names: whenever the process is killed, the next
+        run knows its own files.
+        """
         out, failed_out = self.job.out, self.job.failed_out
         assert out is not None
         assert failed_out is not None
+        with beside(out) as whole, beside(failed_out) as failed:
+            failures = self._fill(whole.file, failed.file)
+            done = {
+                "input": self.source.digest(),
+                "context": context,
+                "out": whole.ready(),
+                "failed_out": failed.ready() if failures else None,
+                "summary": tally.envelope(),
+            }
+            self.store.journal.append(DONE, 0, NO_KEY, orjson.dumps(done))
+            self.store.journal.sync()
+            whole.rename()
+            if failures:
+                failed.rename()
+            else:
+                failed_out.unlink(missing_ok=True)
+
+    def _fill(self, whole: IO[bytes], failed: IO[bytes]) -> int:
+        """Writes both files; gives the number of rows that failed."""
         failures = 0
-        with replacing(out) as whole, replacing(failed_out) as failed:
+        with Shuffle(self.job.out) if self.job.order == "done" else nullcontext() as shuffle:
             for raw, record, payload in self.lines():
-                if self.job.order == "input":
+                if shuffle is None:
                     whole.write(payload + b"\n")
-                if record is not None and record.kind != "o":
-                    failed.write((raw.json() or raw.data) + b"\n")
+                else:
+                    shuffle.add(raw.number, payload)
+                if record is not None and record.kind != "o" and (line := raw.json()):
+                    failed.write(line + b"\n")
                     failures += 1
-            if self.job.order == "done":
-                self._in_done_order(whole)
-        if not failures:
-            failed_out.unlink(missing_ok=True)
-        self._close(out, tally)
-
-    def _in_done_order(self, whole: IO[bytes]) -> None:
-        places: set[int] = set()
-        for record in self.store.in_order():
-            places.add(record.row)
-            whole.write(record.payload + b"\n")
-        for raw, _, payload in self.lines():
-            if raw.number not in places:
-                whole.write(payload + b"\n")
-
-    def _close(self, out: Path, tally: Tally) -> None:
-        done = {"input": self.source.digest(), "out": digest_of_file(out), "summary": tally.envelope()}
-        self.store.journal.append(DONE, 0, NO_KEY, orjson.dumps(done))
-        self.store.journal.sync()
+            if shuffle is not None:
+                shuffle.write(whole, (record.row for record in self.store.in_order()))
+        return failures
 
 
-def digest_of_file(path: Path) -> str:
-    """The bytes of a file as one hash."""
-    with Source(str(path)) as source:
-        return source.digest()
+class Shuffle:
+    """Rows that come in one order and are wanted in another, kept on disk in a file without a name."""
+
+    def __init__(self, out: Path | None) -> None:
+        folder = out.parent if out else None
+        self._file = unnamed(folder)
+        self._places = Offsets(folder)
+        self._rows = 0
+
+    def add(self, row: int, payload: bytes) -> None:
+        self._places.put(row, self._file.tell())
+        self._file.write(payload + b"\n")
+        self._rows = row + 1
+
+    def write(self, whole: IO[bytes], first: Iterator[int]) -> None:
+        """The rows of `first` in its order, then the others in their own."""
+        told = Rows()
+        for row in chain(first, range(self._rows)):
+            place = self._places.get(row)
+            if place is not None and row not in told:
+                told.add(row)
+                self._file.seek(place)
+                whole.write(self._file.readline())
+
+    def __enter__(self) -> Shuffle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._places.close()
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside `path` that takes its name once it is whole and on the disk."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb", buffering=1 << 18) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
+class Beside:
+    """A file that waits beside `path` to take its name. The journal's lock keeps others from it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.waiting = path.with_name(f".{path.name}.tmp")
+        self.file = self.waiting.open("wb", buffering=1 << 18)
+
+    def ready(self) -> str:
+        """On the disk itself; gives its digest."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        return digest_of_file(self.waiting)
+
+    def rename(self) -> None:
+        self.waiting.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Beside]:
+    """A `Beside` that leaves nothing behind; StorageError where there is no room for it."""
+    opened: Beside | None = None
+    try:
+        opened = Beside(path)
+        with opened.file:
+            yield opened
     except OSError as error:
         hint = "what is finished is in the journal: make room and run the same command again"
         raise StorageError(f"{path}: {error.strerror}", hint=hint) from None
     finally:
-        beside.unlink(missing_ok=True)
+        if opened is not None:
+            opened.waiting.unlink(missing_ok=True)

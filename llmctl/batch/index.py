@@ -9,8 +9,43 @@ import os
 import struct
 import tempfile
 from pathlib import Path
+from typing import IO
+
+from llmctl.core.errors import StorageError
 
 EMPTY = 0
+
+
+def unnamed(folder: Path | None) -> IO[bytes]:
+    """A file that ends with its last opener; StorageError where the folder takes none."""
+    try:
+        return tempfile.TemporaryFile(dir=folder)
+    except OSError as error:
+        raise _fault(folder, error) from None
+
+
+def _fault(folder: Path | None, error: OSError) -> StorageError:
+    return StorageError(
+        f"{folder or tempfile.gettempdir()}: {error.strerror}",
+        hint="what is finished is kept: make the folder writable, with room, and run the same command again",
+    )
+
+
+class Rows:
+    """A set of row numbers: a bit each."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray()
+
+    def add(self, row: int) -> None:
+        byte = row >> 3
+        if byte >= len(self._bits):
+            self._bits.extend(bytes(byte + 4096 - len(self._bits)))
+        self._bits[byte] |= 1 << (row & 7)
+
+    def __contains__(self, row: int) -> bool:
+        byte = row >> 3
+        return byte < len(self._bits) and bool(self._bits[byte] & (1 << (row & 7)))
 
 
 class Offsets:
@@ -19,11 +54,16 @@ class Offsets:
     WIDTH = 8
 
     def __init__(self, folder: Path | None) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as this object
+        self._folder = folder
+        self._file = unnamed(folder)
         self._fd = self._file.fileno()
 
     def put(self, row: int, offset: int) -> None:
-        os.pwrite(self._fd, (offset + 1).to_bytes(self.WIDTH, "little"), row * self.WIDTH)
+        """StorageError where the disk is full."""
+        try:
+            os.pwrite(self._fd, (offset + 1).to_bytes(self.WIDTH, "little"), row * self.WIDTH)
+        except OSError as error:
+            raise _fault(self._folder, error) from None
 
     def get(self, row: int) -> int | None:
         """The offset, None where the row has no record."""
@@ -49,7 +89,7 @@ class Known:
 
     def _make(self, slots: int) -> None:
         self._slots = slots
-        self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # lives as long as this object
+        self._file = unnamed(self._folder)
         self._fd = self._file.fileno()
         os.ftruncate(self._fd, slots * self.SLOT.size)
 
@@ -62,12 +102,16 @@ class Known:
         return value - 1 if value else None
 
     def put(self, key: str, offset: int) -> None:
-        if 2 * self._count >= self._slots:
-            self._grow()
+        """StorageError where the disk is full."""
         number = _number(key)
-        slot, value = self._find(number)
+        try:
+            if 2 * self._count >= self._slots:
+                self._grow()
+            slot, value = self._find(number)
+            os.pwrite(self._fd, self.SLOT.pack(number, offset + 1), slot * self.SLOT.size)
+        except OSError as error:
+            raise _fault(self._folder, error) from None
         self._count += value == EMPTY
-        os.pwrite(self._fd, self.SLOT.pack(number, offset + 1), slot * self.SLOT.size)
 
     def _find(self, number: int) -> tuple[int, int]:
         slot = number % self._slots

@@ -17,7 +17,15 @@ from llmctl.services import Services
 from llmctl.targets import Choice
 
 if TYPE_CHECKING:
+    from llmctl.batch.veil import Veil
     from llmctl.choice import Chooser
+
+
+NO_MATTER = frozenset(
+    {"description", "limits", "timeout", "retry", "breaker", "cache", "budgets", "prices", "alerts", "notify"}
+    | {"state", "max_answer_bytes", "local"}
+)
+"""Parts of a profile that decide how rows are asked, not what is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,11 @@ class Job:
 
     def context(self, services: Services) -> str:
         """A hash over all that, beside the input, decides what OUT holds."""
-        values = [(path, str(value)) for path, value, _ in services.resolved.origins()]
+        values = [
+            (path, str(value))
+            for path, value, _ in services.resolved.origins()
+            if path.partition(".")[0] not in NO_MATTER
+        ]
         ask = self.ask
         asked = [
             ask.system,
@@ -93,6 +105,20 @@ class Composer:
             choice = self._choice(name, row.params)
             base = replace(base, params=choice.params, defaults=choice.defaults, climb=choice.climb)
         return replace(base, messages=messages, tag=row.tag or self.ask.tag, keep_body=row.openai)
+
+    @cached_property
+    def veil(self) -> Veil | None:
+        """What keeps redacted values out of the journal; None where nothing is redacted."""
+        rule = self.services.profile.privacy
+        if not rule.redacts:
+            return None
+        from llmctl.batch.veil import Veil
+
+        return Veil(rule, self.request, self.services.answers.ready)
+
+    def label(self, row: Row) -> Row:
+        """The row as the journal may know it."""
+        return row if self.veil is None else self.veil.label(row)
 
     def messages(self, row: Row) -> tuple[Message, ...]:
         ask = self.ask

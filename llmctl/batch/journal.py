@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ VERSION = 1
 HEAD = 8 + 1 + 1 + 1
 KEY = 32
 NO_KEY = "-"
+TORN_HEAD = re.compile(rb"(?:[0-9a-f]{0,8}|[0-9a-f]{8} |[0-9a-f]{8} h.{0,512})\Z", re.DOTALL)
 
 
 class Record(NamedTuple):
@@ -52,19 +54,28 @@ class Journal:
         return self.end > self._synced
 
     def records(self) -> Iterator[Record]:
-        """Every whole record, in the order of writing; afterwards the torn tail is cut off."""
+        """Every whole record, in the order of writing; afterwards the torn tail is cut off.
+
+        A file without any record is left as it is, unless all it holds is the beginning of a first one.
+        """
         offset = 0
+        ours = False
+        line = b""
         with os.fdopen(os.dup(self._fd), "rb", buffering=1 << 20) as file:
             file.seek(0)
             for line in file:
                 record = parse(line, offset)
                 if record is not None:
+                    ours = True
                     yield record
                 elif line.endswith(b"\n"):
                     self.damaged += 1
                 else:
                     break
                 offset += len(line)
+        if not ours and not begins(line):
+            self.damaged += 1
+            return
         os.ftruncate(self._fd, offset)
         self.end = self._synced = offset
 
@@ -163,6 +174,11 @@ def _nameless() -> int:
 
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def begins(line: bytes) -> bool:
+    """Whether a file's only line may be a head that was cut."""
+    return not line.endswith(b"\n") and TORN_HEAD.match(line) is not None
 
 
 def parse(line: bytes, offset: int) -> Record | None:

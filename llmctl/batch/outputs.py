@@ -1,4 +1,8 @@
-"""What a batch writes for a row: llmctl's own form, or that of OpenAI's batch API."""
+"""What a batch writes for a row: llmctl's own form, or that of OpenAI's batch API.
+
+The journal holds llmctl's form for every row, since it says more; what only OpenAI's form needs
+(status, request id, body) stands in front of it under `openai`.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +28,29 @@ def kind_of(outcome: Response | LlmctlError | None) -> str:
     return "x" if outcome.exit_code in (6, 7) and not outcome.tried else "f"
 
 
+OPENAI = b'{"openai":'
+"""How the record of a row begins that came as a row of OpenAI's batch API."""
+
+
 def render(row: Row, outcome: Response | LlmctlError | None, openai: bool) -> bytes:
-    """The row's JSON, one line without its end."""
-    fields = openai_row(row, outcome) if openai else llmctl_row(row, outcome)
+    """The row's JSON for the journal, one line without its end. `openai`: its OUT has OpenAI's form."""
+    fields = llmctl_row(row, outcome)
+    if openai:
+        fields = {"openai": openai_response(outcome), **fields}
     return orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS)
+
+
+def written(payload: bytes, openai: bool) -> bytes:
+    """A record's payload as OUT has it."""
+    if not openai and not payload.startswith(OPENAI):
+        return payload
+    fields = orjson.loads(payload)
+    response = fields.pop("openai", None)
+    return orjson.dumps(openai_row(fields, response) if openai else fields)
+
+
+def is_openai(payload: bytes) -> bool:
+    return payload.startswith(OPENAI)
 
 
 def llmctl_row(row: Row, outcome: Response | LlmctlError | None) -> dict[str, Any]:
@@ -76,58 +99,89 @@ def cost_of(outcome: Response | LlmctlError | None) -> int | None:
     return None if None in costs else sum(cost for cost in costs if cost is not None)
 
 
-def openai_row(row: Row, outcome: Response | LlmctlError | None) -> dict[str, Any]:
+def openai_response(outcome: Response | LlmctlError | None) -> dict[str, Any] | None:
+    """What OpenAI's batch API says of an HTTP answer; None where there was none."""
+    if isinstance(outcome, Response):
+        body = outcome.body
+        request_id = outcome.headers.get("x-request-id") or (body or {}).get("id")
+        return {"status_code": 200, "request_id": str(request_id or ""), "body": body}
+    if outcome is None or outcome.status is None or outcome.status < 400:
+        return None
+    return {"status_code": outcome.status, "request_id": "", "body": None}
+
+
+def openai_row(fields: dict[str, Any], response: dict[str, Any] | None) -> dict[str, Any]:
     """OpenAI's batch output: a status of 400 or more stands in `response`, other failures in `error`."""
-    fields: dict[str, Any] = {
-        "id": f"batch_req_{row.number}",
-        "custom_id": row.id,
-        "response": None,
+    error = fields["error"]
+    status = error["status"] if error else None
+    if response is None and (fields["status"] == "ok" or (status or 0) >= 400):
+        response = {"status_code": status or 200, "request_id": "", "body": None}
+    if response is not None and not response["body"]:
+        response["body"] = openai_error(error) if error else openai_body(fields)
+    row: dict[str, Any] = {
+        "id": f"batch_req_{fields['row']}",
+        "custom_id": fields["id"],
+        "response": response,
         "error": None,
     }
-    if isinstance(outcome, Response):
-        body = outcome.body or openai_body(outcome)
-        fields["response"] = {"status_code": 200, "request_id": str(body.get("id", "")), "body": body}
-    elif outcome is None:
-        fields["error"] = {"code": "pending", "message": "not sent yet"}
-    elif outcome.status is not None and outcome.status >= 400:
-        error = {"message": outcome.message, "type": outcome.type, "param": None, "code": outcome.type}
-        fields["response"] = {"status_code": outcome.status, "request_id": "", "body": {"error": error}}
-    else:
-        fields["error"] = {"code": outcome.type, "message": outcome.message}
-    return fields
+    if fields["status"] == "pending":
+        row["error"] = {"code": "pending", "message": "not sent yet"}
+    elif response is None:
+        row["error"] = {"code": error["type"], "message": error["message"]}
+    return row
 
 
-def openai_body(response: Response) -> dict[str, Any]:
-    """A chat completion in OpenAI's form, for answers of providers that speak another."""
-    message: dict[str, Any] = {"role": "assistant", "content": response.text}
-    if response.tool_calls:
-        message["tool_calls"] = list(response.tool_calls)
-    if response.reasoning:
-        message["reasoning_content"] = response.reasoning
-    usage = response.usage
+def openai_error(error: dict[str, Any]) -> dict[str, Any]:
+    told = {"message": error["message"], "type": error["type"], "param": None, "code": error["type"]}
+    return {"error": told}
+
+
+def openai_body(fields: dict[str, Any]) -> dict[str, Any]:
+    """A chat completion in OpenAI's form, for answers that came in another."""
+    message: dict[str, Any] = {"role": "assistant", "content": fields["text"]}
+    if fields.get("tool_calls"):
+        message["tool_calls"] = fields["tool_calls"]
+    if fields.get("reasoning"):
+        message["reasoning_content"] = fields["reasoning"]
+    usage = fields["usage"]
     return {
         "id": "",
         "object": "chat.completion",
         "created": int(time.time()),
-        "model": response.model.partition("/")[2],
-        "choices": [{"index": 0, "message": message, "finish_reason": response.finish_reason}],
+        "model": fields["model"].partition("/")[2],
+        "choices": [{"index": 0, "message": message, "finish_reason": fields["finish_reason"]}],
         "usage": {
-            "prompt_tokens": usage.input_tokens,
-            "completion_tokens": usage.output_tokens,
-            "total_tokens": usage.input_tokens + usage.output_tokens,
-            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-            "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+            "prompt_tokens": usage["input_tokens"],
+            "completion_tokens": usage["output_tokens"],
+            "total_tokens": usage["input_tokens"] + usage["output_tokens"],
+            "prompt_tokens_details": {"cached_tokens": usage["cached_tokens"]},
+            "completion_tokens_details": {"reasoning_tokens": usage["reasoning_tokens"]},
         },
     }
+
+
+def relabelled(payload: bytes, row: Row) -> bytes:
+    """A record of the row's own request that was made under another number or id."""
+    fields = orjson.loads(payload)
+    fields.update(id=row.id, row=row.number)
+    return orjson.dumps(fields)
 
 
 def shared(payload: bytes, row: Row) -> bytes:
     """Another row's answer as this row's own: asked once, so this one is free."""
     fields = orjson.loads(payload)
-    if "custom_id" in fields:
-        fields["custom_id"], fields["id"] = row.id, f"batch_req_{row.number}"
-    else:
-        fields.update(id=row.id, row=row.number, cost_usd=0.0, attempts=0)
-        if fields["status"] == "ok":
-            fields["cached"] = "shared"
+    fields.update(id=row.id, row=row.number, cost_usd=0.0, attempts=0)
+    if fields["status"] == "ok":
+        fields["cached"] = "shared"
     return orjson.dumps(fields)
+
+
+def is_labelled(payload: bytes, row: Row) -> bool:
+    """Whether a record holds that very number and id."""
+    label = b'"id":%b,"row":%d,' % (orjson.dumps(row.id), row.number)
+    if payload.startswith(b"{" + label):
+        return True
+    if not is_openai(payload):
+        return False
+    fields = orjson.loads(payload)
+    return bool(fields["id"] == row.id and fields["row"] == row.number)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmctl.batch.job import Composer, Job
 from llmctl.batch.journal import KEY, NO_KEY
-from llmctl.batch.outputs import cost_of, kind_of, render
+from llmctl.batch.outputs import cost_of, is_labelled, kind_of, relabelled, render
 from llmctl.batch.rows import Row
 from llmctl.batch.store import Store
 from llmctl.batch.tally import Tally
@@ -25,7 +25,7 @@ BREATH = 200
 
 
 class Runner:
-    """One pass over the rows. `halted` is why it stopped before its end, if it did."""
+    """One pass over the rows. `halted` is the weightiest reason why it stopped early, if it did."""
 
     def __init__(self, job: Job, composer: Composer, send: Send, store: Store, tally: Tally) -> None:
         self.job = job
@@ -34,6 +34,10 @@ class Runner:
         self.store = store
         self.tally = tally
         self.halted: LlmctlError | None = None
+        self.broken: Exception | None = None
+        """What kept a worker from going on, for the caller to hear of when the others have ended."""
+        self.bug: Exception | None = None
+        """The first fault of our own that a row met; the row failed."""
         self.on_row: Callable[[Row], None] = lambda row: None
         self._flying: dict[str, Future[int | None]] = {}
         self._workers: list[Task[None]] = []
@@ -47,10 +51,13 @@ class Runner:
             await asyncio.gather(*self._workers)
         finally:
             self.abandon()
+        if self.broken is not None:
+            raise self.broken
 
     def halt(self, why: LlmctlError) -> None:
-        """Nothing more is sent; the first reason stays."""
-        self.halted = self.halted or why
+        """Nothing more is sent; of several reasons the weightiest stays, of equals the first."""
+        if self.halted is None or weight(why) < weight(self.halted):
+            self.halted = why
 
     def abandon(self) -> None:
         """Leaves at once: what is in flight is given up (and may be billed)."""
@@ -58,14 +65,21 @@ class Runner:
             worker.cancel()
 
     async def _work(self, rows: Iterator[Row]) -> None:
+        """Takes rows until there are none. What breaks one worker lets the others finish theirs."""
         import asyncio
 
-        for count, row in enumerate(rows):
-            if self.halted:
-                return
-            await self._row(row)
-            if count % BREATH == 0:
-                await asyncio.sleep(0)
+        try:
+            for count, row in enumerate(rows):
+                if self.halted:
+                    return
+                await self._row(row)
+                if count % BREATH == 0:
+                    await asyncio.sleep(0)
+        except LlmctlError as error:
+            self.halt(error)
+        except Exception as error:  # noqa: BLE001  # a closed pipe or a bug: raised when all have ended
+            self.broken = self.broken or error
+            self.halt(LlmctlError("stopped"))
 
     async def _row(self, row: Row) -> None:
         if row.error is not None:
@@ -90,13 +104,19 @@ class Runner:
         """Whether the request has ended already, in this run or an earlier one."""
         record = self.store.find(key)
         if record is None:
+            self.tally.changed += row.number in self.store.held
             return False
         if record.offset >= self.store.began:
             self._share(row, record.offset)
             return True
         if record.kind != "o" and self.job.retry_failed:
             return False
-        self.store.offsets.put(row.number, record.offset)
+        taken = record.row != row.number and self.store.offsets.get(record.row) == record.offset
+        label = self.composer.label(row)
+        if taken or is_labelled(record.payload, label):
+            self.store.offsets.put(row.number, record.offset)
+        else:
+            self.store.put(record.kind, row.number, record.key, relabelled(record.payload, label))
         self.tally.count(record.kind)
         self.tally.resumed += 1
         self.on_row(row)
@@ -116,27 +136,44 @@ class Runner:
         self._flying[key] = flight
         offset: int | None = None
         try:
-            outcome: Response | LlmctlError = await self.send(request)
-        except STOPS as error:
-            self.halt(error)
-            return
-        except LlmctlError as error:
-            outcome = error
+            outcome = await self._outcome(request)
+            if outcome is not None and self.composer.veil is not None:
+                outcome = self.composer.veil.down(request, outcome)
+            if outcome is not None:
+                offset = self._settle(row, key[:KEY], outcome)
         finally:
             del self._flying[key]
-            if not flight.done() and self.halted:
-                flight.set_result(None)
-        try:
-            offset = self._settle(row, key[:KEY], outcome)
-        except StorageError as error:
-            self.halt(error)
-        finally:
-            if not flight.done():
+            if not flight.done():  # whatever happened: whoever shares it must wake up
                 flight.set_result(offset)
 
+    async def _outcome(self, request: Request) -> Response | LlmctlError | None:
+        """None where the row stays pending, since nothing more is to be sent."""
+        try:
+            return await self.send(request)
+        except STOPS as error:
+            self.tally.spend(error, cost_of(error))
+            self.halt(error)
+            return None
+        except LlmctlError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  # our own fault with one row must not end the others
+            self.bug = self.bug or error
+            return LlmctlError(f"a bug in llmctl: {type(error).__name__}")
+
     def _settle(self, row: Row, key: str, outcome: Response | LlmctlError) -> int:
-        kind = kind_of(outcome)
-        offset = self.store.put(kind, row.number, key, render(row, outcome, self.job.openai(row)))
-        self.tally.add(kind, outcome, cost_of(outcome))
+        kind, cost = kind_of(outcome), cost_of(outcome)
+        payload = render(self.composer.label(row), outcome, self.job.openai(row))
+        try:
+            offset = self.store.put(kind, row.number, key, payload)
+        except StorageError:
+            self.tally.spend(outcome, cost)
+            raise
+        self.tally.add(kind, outcome, cost)
         self.on_row(row)
         return offset
+
+
+def weight(why: LlmctlError) -> int:
+    """Which of several reasons a batch's exit code tells: a signal, the disk, then 4, 6, 5."""
+    order = (Interrupted, StorageError, AccountError, BudgetError)
+    return next((n for n, kind in enumerate(order) if isinstance(why, kind)), len(order))

@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
-from llmctl.batch.index import Known, Offsets
+from llmctl.batch.index import Known, Offsets, Rows
 from llmctl.batch.job import Job
 from llmctl.batch.journal import KEY, NO_KEY, VERSION, Journal, Record, look
+from llmctl.batch.source import Source
 from llmctl.core.errors import StorageError
 
 HEAD = "h"
@@ -20,40 +21,67 @@ DONE = "d"
 class Store:
     """The journal opened for one run; `done` is what the last finish wrote about itself, if any."""
 
-    def __init__(self, job: Job, context: str, expected: int = 1024) -> None:
+    def __init__(self, job: Job, expected: int = 1024) -> None:
         self.job = job
         folder = job.out.parent if job.out else None
         self.journal = Journal(job.journal)
         self.offsets = Offsets(folder)
         self.known = Known(folder, expected)
         self.done: dict[str, Any] | None = None
+        self.outs: set[str | None] = set()
+        """Digests of every OUT and OUT.failed.jsonl that runs of this journal wrote or may replace."""
+        self.held = Rows()
+        """Rows that had a record of their own before this run."""
         self.before = 0
-        """Rows that earlier runs had finished."""
-        if job.restart:
-            self.journal.clear()
-        self._scan(context)
+        """Requests that earlier runs had finished."""
+        try:
+            if job.restart:
+                self.journal.clear()
+            self._scan()
+        except BaseException:  # whatever it was: the lock must not outlive this attempt
+            self.close()
+            raise
         self.began = self.journal.end
         """Where this run's records begin."""
 
-    def _scan(self, context: str) -> None:
+    def _scan(self) -> None:
         records = self.journal.records()
         head = next(records, None)
         if head is None:
             if self.journal.damaged:
                 raise self._foreign()
-            self.context = context
-            self.journal.append(HEAD, 0, NO_KEY, orjson.dumps({"version": VERSION, "context": context}))
+            self._begin()
             return
-        fields = headed(head)
-        if fields is None:
+        if head.kind != HEAD and not self.journal.damaged:
             raise self._foreign()
-        self.context = fields["context"]
+        self._take(head)
         for record in records:
-            if record.kind == DONE:
-                self.done = orjson.loads(record.payload)
-            elif record.key != NO_KEY:
-                self.known.put(record.key, record.offset)
+            self._take(record)
         self.before = len(self.known)
+
+    def _take(self, record: Record) -> None:
+        if record.key != NO_KEY:
+            self.known.put(record.key, record.offset)
+            self.held.add(record.row)
+        elif record.kind == DONE:
+            self.done = orjson.loads(record.payload)
+            self.outs.update((self.done["out"], self.done["failed_out"]))
+        elif record.kind == HEAD:
+            fields = orjson.loads(record.payload)
+            if fields.get("version") != VERSION:
+                raise self._foreign()
+            self.outs.update(fields["replaces"])
+
+    def _begin(self) -> None:
+        """The head of a new journal; with --restart it remembers which files it may replace."""
+        files = (self.job.out, self.job.failed_out) if self.job.restart else ()
+        replaces = [found for file in files if (found := digest_of(file))]
+        self.journal.append(HEAD, 0, NO_KEY, orjson.dumps({"version": VERSION, "replaces": replaces}))
+        self.outs.update(replaces)
+
+    def owns(self, path: Path) -> bool:
+        """Whether a run of this journal wrote the file as it stands now, or may replace it."""
+        return digest_of_file(path) in self.outs
 
     def _foreign(self) -> StorageError:
         return foreign(self.journal.path)
@@ -90,14 +118,6 @@ class Store:
         self.known.close()
 
 
-def headed(record: Record) -> dict[str, Any] | None:
-    """The fields of a journal's first record; None where it is none of this version."""
-    if record.kind != HEAD:
-        return None
-    fields: dict[str, Any] = orjson.loads(record.payload)
-    return fields if fields.get("version") == VERSION else None
-
-
 def foreign(path: Path) -> StorageError:
     return StorageError(
         f"{path}: not a journal of this version",
@@ -108,18 +128,26 @@ def foreign(path: Path) -> StorageError:
 def finished(job: Job) -> Known | None:
     """The requests that a run of the job would not send again, by identity, each with a 1.
 
-    Read from OUT's journal, which is left as it is; None where nothing is finished.
+    Read from OUT's journal, which is left as it is; None where there is none to be read. StorageError
+    where it is of another version.
     """
     if job.journal is None or job.restart:
         return None
-    records = look(job.journal)
-    head = next(records, None)
-    if head is None:
-        return None
-    if headed(head) is None:
-        raise foreign(job.journal)
     known = Known(None)
-    for record in records:
+    for record in look(job.journal):
         if record.key != NO_KEY:
             known.put(record.key, int(record.kind == "o" or not job.retry_failed))
+        elif record.kind == HEAD and orjson.loads(record.payload).get("version") != VERSION:
+            raise foreign(job.journal)
     return known
+
+
+def digest_of(path: Path | None) -> str | None:
+    """None where there is no such file."""
+    return digest_of_file(path) if path is not None and path.is_file() else None
+
+
+def digest_of_file(path: Path) -> str:
+    """The bytes of a file as one hash."""
+    with Source(str(path), kind="text") as source:
+        return source.digest()

@@ -41,6 +41,8 @@ class Tally:
         self.cached = self.deduplicated = self.resumed = self.requests = 0
         self.input_tokens = self.output_tokens = self.cached_tokens = self.reasoning_tokens = 0
         self.cost = self.saved = self.unpriced = 0
+        self.changed = 0
+        """Rows sent again since their request is another than in the last run."""
         self.latencies = Latencies()
         self.durable = 0
 
@@ -64,9 +66,7 @@ class Tally:
     def add(self, kind: str, outcome: Response | LlmctlError, cost: int | None) -> None:
         """A row that was asked in this run."""
         self.count(kind)
-        self.requests += len(outcome.tried)
-        self.cost += cost or 0
-        self.unpriced += cost is None
+        self.spend(outcome, cost)
         answer = outcome if isinstance(outcome, Response) else outcome.response
         if answer is None:
             return
@@ -83,6 +83,12 @@ class Tally:
             self.cached_tokens += usage.cached_tokens
             self.reasoning_tokens += usage.reasoning_tokens
 
+    def spend(self, outcome: Response | LlmctlError, cost: int | None) -> None:
+        """Requests and money, also of a row that did not end."""
+        self.requests += len(outcome.tried)
+        self.cost += cost or 0
+        self.unpriced += cost is None
+
     def envelope(self) -> dict[str, Any]:
         """The summary's fields; money in USD, times in seconds."""
         wall = time.monotonic() - self.started
@@ -95,6 +101,7 @@ class Tally:
             "cached": self.cached,
             "deduplicated": self.deduplicated,
             "resumed": self.resumed,
+            "changed": self.changed,
             "requests": self.requests,
             "usage": {
                 "input_tokens": self.input_tokens,

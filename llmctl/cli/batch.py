@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from llmctl.cli.failure import one_line
 from llmctl.cli.inputs import usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services
@@ -99,6 +100,10 @@ def told(outcome: object, job: object, options: Globals) -> int:
         files = {"out": str(job.out), "failed_out": str(failed_out) if failed_out else None}
         halted = outcome.halted.envelope() if outcome.halted else None
         write_json({**outcome.summary, **files, "stopped": halted})
+    if outcome.damaged and not options.quiet:
+        say(f"{outcome.damaged:,} lines of the journal were damaged: their rows were sent again")
+    if outcome.bug:
+        note_bug(outcome.bug)
     if not options.quiet and not options.json:
         if outcome.already:
             say(f"all {outcome.summary['rows']:,} rows were finished before; nothing was sent")
@@ -106,6 +111,8 @@ def told(outcome: object, job: object, options: Globals) -> int:
             say("zero rows: nothing to do")
         else:
             sys.stderr.write(table(outcome.tally) + "\n")
+        if changed := outcome.tally.changed:
+            say(f"{changed:,} rows changed since the last run and were sent again")
         if failed_out:
             say(f"the rows that failed are in {failed_out}, ready to be run again; or use --retry-failed")
     if outcome.halted:
@@ -113,9 +120,22 @@ def told(outcome: object, job: object, options: Globals) -> int:
     return outcome.exit_code
 
 
+def note_bug(bug: Exception) -> None:
+    """Rows failed by our own fault: the log says where."""
+    from llmctl.batch.progress import say
+    from llmctl.cli.crash import write_log
+
+    log = write_log(bug, sys.argv[1:])
+    say(
+        f"rows met a bug in llmctl: {type(bug).__name__}"
+        + (f" (the log is {log}; please report it)" if log else "")
+    )
+
+
 def stopped(why: LlmctlError, resumable: bool) -> str:
     """Why the batch stopped and how it goes on."""
-    reason = why.message + (f" ({why.hint})" if why.hint and not isinstance(why, Interrupted) else "")
+    hint = f" ({why.hint})" if why.hint and not isinstance(why, Interrupted) else ""
+    reason = one_line(why.message + hint)
     if not resumable:
         return f"stopped: {reason}"
     command = " ".join(shlex.quote(arg) for arg in sys.argv[1:] if arg != "--restart")

@@ -12,6 +12,7 @@ from llmctl.cli.inputs import prompt_text, usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services, warn
 from llmctl.cli.shared import Asking, ask_of, spread
+from llmctl.cli.weights import offer
 from llmctl.core.errors import LlmctlError
 from llmctl.core.loop import run as run_core
 from llmctl.core.model import Request, Response
@@ -61,12 +62,13 @@ def run(
 
         return of_run(opened, ask)
     request = compose(opened, ask)
+    offer(opened, request.target)
     try:
         response = run_core(answer(opened, request))
     except LlmctlError as error:
         shown.end()
-        if error.response is not None and shown.texts:
-            warn("the answer above is incomplete")
+        incomplete = "; the answer above is incomplete" if shown.texts else ""
+        error.message = f"profile {opened.resolved.name}: {error.message}{incomplete}"
         raise
     report(opened, response, shown, options, ask.recipe.shortener)
     return 0
@@ -119,6 +121,7 @@ class Shown:
             raise self.failed
         if self.last != "\n":
             sys.stdout.write("\n")
+            sys.stdout.flush()  # before what is said on stderr
 
 
 def report(

@@ -5,67 +5,218 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Annotated
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, TextIO
 
 import typer
 
 from llmctl.cli.options import current
-from llmctl.cli.session import services
+from llmctl.cli.session import services, warn
 from llmctl.core.errors import UsageError
-from llmctl.formats.report import FORMATS, look, render
-from llmctl.usage.report import BY, Query, report
+from llmctl.formats.report import Format, Look, look, render
+from llmctl.usage.report import BY, Query, Report, report
 from llmctl.usage.times import moment, zone
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+FORMATS = ("table", "json", "csv", "markdown")
+TEXTS = {".json": "json", ".csv": "csv", ".md": "markdown"}
+PICTURES = ("svg", "html", "png")
+LIMIT = 100
+
+Since = Annotated[
+    str | None, typer.Option("--since", help="From when: 7d, 24h, today, 2026-11, 2026-11-22, or ISO 8601.")
+]
+Until = Annotated[str | None, typer.Option("--until", help="To when; a day or a month to its end.")]
+Tz = Annotated[
+    str | None,
+    typer.Option("--tz", help="Zone of days and hours, as Europe/Madrid. Default: this machine's."),
+]
+Model = Annotated[str | None, typer.Option("--model", help="Only this model.")]
+Tag = Annotated[str | None, typer.Option("--tag", help="Only this tag; '' for calls without one.")]
+OnlyProfile = Annotated[str | None, typer.Option("--only-profile", help="Only calls under this profile.")]
 
 
 @app.callback(invoke_without_command=True)
 def usage(
     context: typer.Context,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", help="From when: 7d, 24h, 2026-11, 2026-11-22, a time in ISO 8601."),
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", help="To when; a day or month to its end.")] = None,
+    since: Since = None,
+    until: Until = None,
     by: Annotated[
         list[str] | None,
         typer.Option("--by", help=f"Group by {', '.join(BY)}; repeatable. Default: day and model."),
     ] = None,
-    tz: Annotated[
-        str | None,
-        typer.Option("--tz", help="Time zone of days and hours, as Europe/Madrid. Default: this machine's."),
+    tz: Tz = None,
+    format: Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = None,
+    chart: Annotated[bool, typer.Option("--chart", help="Draw bars, or a line over many days.")] = False,
+    calls: Annotated[bool, typer.Option("--calls", help="One line a call, the newest last.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=0, help=f"Of --calls: the newest so many; 0 is all. Default: {LIMIT}."),
     ] = None,
-    format: Annotated[str, typer.Option("--format", help="table, json, csv or markdown.")] = "table",
-    model: Annotated[str | None, typer.Option("--model", help="Only this model.")] = None,
-    tag: Annotated[str | None, typer.Option("--tag", help="Only this tag; '' for calls without one.")] = None,
-    only_profile: Annotated[str | None, typer.Option("--only-profile", help="Only this profile.")] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="A file: .svg, .html, .png, .csv, .md, .json, .txt.")
+    ] = None,
+    model: Model = None,
+    tag: Tag = None,
+    only_profile: OnlyProfile = None,
 ) -> int:
     """What was asked, and what it cost."""
     if context.invoked_subcommand:
+        _nothing_before(context)
         return 0
-    options = current()
-    where = zone(tz)
-    now = time.time()
-    query = Query(
-        since=None if since is None else moment(since, now, where),
-        until=None if until is None else moment(until, now, where, end=True),
-        by=tuple(dict.fromkeys(by or ("day", "model"))),
-        tz=tz,
-        profile=only_profile,
-        model=model,
-        tag=tag,
-    )
-    found = report(services().home / "ledger.db", query)
-    if options.json or format == "json":
+    shown = "chart" if chart else _format(format, output)
+    grouped = tuple(dict.fromkeys(by or ("day", "model")))
+    query = _query(since, until, tz, grouped, (only_profile, model, tag))
+    if calls:
+        return _calls(query, limit, shown, output)
+    found = report(_ledger(), query)
+    if shown in PICTURES:
+        assert output is not None
+        return _picture(found, shown, output)
+    return _written(output, lambda stream, looks: _write(found, shown, stream, looks))
+
+
+@app.command()
+def reprice(
+    since: Since = None,
+    until: Until = None,
+    tz: Tz = None,
+    model: Model = None,
+    tag: Tag = None,
+    only_profile: OnlyProfile = None,
+    format: Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the new costs into the ledger.")] = False,
+) -> int:
+    """What the same answers cost by the present prices; the ledger stays as it is without --apply."""
+    from llmctl.formats.usage_reprice import table
+    from llmctl.usage.reprice import reprice as work
+
+    shown = _format(format, None)
+    query = _query(since, until, tz, (), (only_profile, model, tag))
+    opened = services()
+    found = work(_ledger(), query, opened.price, snapshot=opened.prices.snapshot, apply=apply)
+    if shown == "json":
         from llmctl.formats.envelope import write_json
 
-        write_json(found.envelope())
-        return 0
-    if format not in FORMATS:
-        raise UsageError(
-            f"--format {format}: there is no such format", hint=f"one of json, {', '.join(FORMATS)}"
-        )
-    from llmctl.formats.usage import table
+        write_json({**found.envelope(), "prices": opened.prices.snapshot})
+    else:
+        render(table(found), _text(shown), sys.stdout, look(sys.stdout, os.environ))
+    return 0
 
-    render(table(found), format, sys.stdout, look(sys.stdout, os.environ))
+
+def _nothing_before(context: typer.Context) -> None:
+    """Options of the report mean nothing to a subcommand: better refused than forgotten."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            command = context.invoked_subcommand
+            raise UsageError(
+                f"--{name.replace('_', '-')} stands before {command}", hint=f"put it after {command}"
+            )
+
+
+def _ledger() -> Path:
+    return services().home / "ledger.db"
+
+
+def _query(
+    since: str | None,
+    until: str | None,
+    tz: str | None,
+    by: tuple[str, ...],
+    only: tuple[str | None, str | None, str | None],
+) -> Query:
+    where = zone(tz)
+    now = time.time()
+    first = None if since is None else moment(since, now, where)
+    last = None if until is None else moment(until, now, where, end=True)
+    if first is not None and last is not None and first >= last:
+        raise UsageError(f"--since {since} is not before --until {until}", hint="exchange them")
+    profile, model, tag = only
+    return Query(first, last, by, tz, profile, model, tag)
+
+
+def _format(given: str | None, output: str | None) -> str:
+    """What was asked for: by name, by a picture's suffix, by --json, by another suffix."""
+    if given is not None:
+        if given not in FORMATS:
+            raise UsageError(
+                f"--format {given}: there is no such format", hint=f"one of {', '.join(FORMATS)}"
+            )
+        return given
+    suffix = Path(output).suffix.lower() if output else ""
+    if suffix[1:] in PICTURES:
+        return suffix[1:]
+    return "json" if current().json else TEXTS.get(suffix, "table")
+
+
+def _text(shown: str) -> Format:
+    return "csv" if shown == "csv" else "markdown" if shown == "markdown" else "table"
+
+
+def _write(found: Report, shown: str, stream: TextIO, looks: Look) -> None:
+    if shown == "json":
+        from llmctl.formats.envelope import json_line
+
+        stream.write(json_line(found.envelope()))
+    elif shown == "chart":
+        from llmctl.formats.chart import write
+        from llmctl.formats.usage_chart import chart
+
+        write(chart(found), stream, looks)
+    else:
+        from llmctl.formats.usage import table
+
+        render(table(found), _text(shown), stream, looks)
+
+
+def _calls(query: Query, limit: int | None, shown: str, output: str | None) -> int:
+    from llmctl.usage.calls import calls
+
+    if shown == "chart" or shown in PICTURES:
+        raise UsageError("--calls cannot be drawn", hint=f"choose --format {', '.join(FORMATS)}")
+    most = LIMIT if limit is None else limit
+    found = calls(_ledger(), query, most + 1 if most else None)
+    if most and len(found) > most:
+        found = found[1:]
+        if limit is None and not current().quiet:
+            warn(f"only the newest {most:,} calls are shown; --limit 0 shows all")
+
+    def write(stream: TextIO, looks: Look) -> None:
+        if shown == "json":
+            from llmctl.formats.envelope import json_line
+            from llmctl.formats.usage_calls import envelope
+
+            stream.write(json_line(envelope(found, query)))
+        else:
+            from llmctl.formats.usage_calls import table
+
+            render(table(found, query.tz), _text(shown), stream, looks)
+
+    return _written(output, write)
+
+
+def _picture(found: Report, kind: str, output: str) -> int:
+    from llmctl.formats.file import write_file
+    from llmctl.formats.picture import picture
+    from llmctl.formats.usage import table
+    from llmctl.formats.usage_chart import chart
+
+    write_file(output, picture(chart(found), table(found), kind))
+    return 0
+
+
+def _written(output: str | None, write: Callable[[TextIO, Look], None]) -> int:
+    """On stdout, or as a whole into the file."""
+    if output is None or output == "-":
+        write(sys.stdout, look(sys.stdout, os.environ))
+        return 0
+    from llmctl.formats.file import write_file
+
+    text = StringIO()
+    write(text, Look())
+    write_file(output, text.getvalue().encode("utf-8", "backslashreplace"))
     return 0

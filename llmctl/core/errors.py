@@ -61,6 +61,8 @@ class LlmctlError(Exception):
     advice = ""
     most_attempts: int | None = None
     """Fewer attempts than the profile allows, where more would be pointless."""
+    may_show = True
+    """Whether the text of `response` may be shown."""
 
     def __init__(
         self,
@@ -82,7 +84,12 @@ class LlmctlError(Exception):
         self.tried: tuple[Attempt, ...] = ()
 
     def envelope(self) -> dict[str, Any]:
-        """The `error` object of the JSON envelope; `retry_after_s` in seconds."""
+        """The `error` object of the JSON envelope; `retry_after_s` in seconds.
+
+        `partial` is there only where some text had come before it failed.
+        """
+        shown = self.response.text if self.response and self.may_show else ""
+        partial = {"partial": shown} if shown else {}
         return {
             "type": self.type,
             "message": self.message,
@@ -91,7 +98,19 @@ class LlmctlError(Exception):
             "retryable": self.retryable,
             "retry_after_s": self.retry_after,
             "exit_code": self.exit_code,
+            **partial,
         }
+
+
+def tried_of(error: BaseException) -> tuple[Attempt, ...]:
+    """The attempts that an error ended, also one that is not ours: a cancellation, a closed pipe."""
+    tried: tuple[Attempt, ...] = getattr(error, "tried", ())
+    return tried
+
+
+def add_tried(error: BaseException, earlier: tuple[Attempt, ...]) -> None:
+    """Puts earlier attempts before those that the error knows of."""
+    vars(error)["tried"] = earlier + tried_of(error)
 
 
 class UsageError(LlmctlError):
@@ -202,6 +221,7 @@ class RequestRefused(LlmctlError):
 
 class BadRequest(RequestRefused):
     type = "bad_request"
+    advice = "the provider does not take this request: change its parameters (-O, params) or its prompt"
 
 
 class ModelNotFound(RequestRefused):
@@ -248,6 +268,7 @@ class SchemaMismatch(CheckFailed):
 
 class UnsafeAnswer(CheckFailed):
     type = "unsafe_answer"
+    may_show = False
 
 
 class RowsFailed(LlmctlError):

@@ -144,10 +144,14 @@ class Response:
     ttft: float | None = None
     tried: tuple[Attempt, ...] = ()
     warnings: tuple[str, ...] = ()
+    billed: Billed = "yes"
+    """`unknown` where what the provider says of its usage cannot be true, or it said nothing at all."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """The last answer's headers, lower-case: rate limits are learned from them."""
     body: Mapping[str, Any] | None = None
     """The provider's own JSON, where it speaks OpenAI's format and the request asked to keep it."""
+    redactor: Any = field(default=None, compare=False)
+    """The `privacy.redact.Redactor` that put values in their places here: a journal takes them out again."""
 
     @property
     def attempts(self) -> int:

@@ -85,6 +85,18 @@ class Codec(Protocol):
     def stream(self, request: Request) -> StreamDecoder: ...
 
 
+class Judge(Protocol):
+    """Says whether an answer that arrived whole is one, and completes what an error says."""
+
+    def answer(self, request: Request, response: Response) -> Response:
+        """With a usable usage. ContentRefused, EmptyAnswer where it is no answer."""
+        ...
+
+    def error(self, request: Request, error: LlmctlError, key: str | None) -> None:
+        """Takes out of its message what it repeats of key and prompt, and adds what is known here."""
+        ...
+
+
 class Provider(Protocol):
     """Sends one request once, with one key (None where the endpoint needs none)."""
 

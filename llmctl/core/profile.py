@@ -94,9 +94,13 @@ class TimeoutRule:
     """Seconds. A bare number is `total`; what is not said of the others is as long as that."""
 
     connect: float = number(10.0)
+    """Until the connection stands, TLS included."""
     first: float | None = number(None)
+    """From the request to the first byte of the answer; null: as long as `total`."""
     idle: float | None = number(None)
+    """Between two pieces of an answer; null: as long as `total`."""
     total: float = number(30.0)
+    """A whole call: every attempt and the waits between them."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,13 +108,19 @@ class ModelRule:
     """One model of the profile, or what a provider's models share."""
 
     model: str = text("", required=True)
+    """`provider/model`, in the names that litellm uses."""
     params: Mapping[str, Any] = values()
+    """Parameters of this model, over the profile's own `params`; null leaves one out."""
     api_base: str | None = text(None)
+    """Where the model is asked; null: the provider's, else the environment's, else the usual address."""
     keys: tuple[str, ...] = texts()
+    """References to keys: `env:NAME`, `file:PATH`, `cmd:COMMAND`, `keyring:SERVICE/NAME`."""
     headers: Mapping[str, str] = values()
+    """Extra HTTP headers of each request."""
     timeout: TimeoutRule | None = field(
         default=None, metadata={"rule": Rule("section", of=TimeoutRule, short="total")}
     )
+    """Time limits of this model; null: the profile's."""
     fits: str = choice("auto", "auto", "simple", "normal", "complex")
     """The most complex task that `-m auto` gives this model; `auto`: judged by its price."""
 
@@ -120,8 +130,11 @@ class ProviderRule:
     """What all models of a provider share where they do not say otherwise."""
 
     api_base: str | None = text(None)
+    """Where this provider's models are asked."""
     keys: tuple[str, ...] = texts()
+    """References to keys, for models without their own."""
     headers: Mapping[str, str] = values()
+    """Extra HTTP headers, under those of the model."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,15 +142,21 @@ class RetryRule:
     """`attempts` in all; waits are uniform in [0, min(cap, base × factor^n)] seconds."""
 
     attempts: int = whole(3, 1, 100)
+    """Requests at most for one call, the first one included."""
     base: float = number(0.5)
+    """Seconds; the first wait is somewhere between 0 and this."""
     factor: float = number(2.0, 1)
+    """By how much the longest wait grows with every attempt."""
     cap: float = number(60.0)
+    """Seconds; no wait of ours is longer (a server's own Retry-After may be)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BreakerRule:
     failures: int = whole(5, 1)
+    """Failures in a row that open the breaker."""
     cooldown: float = duration(60.0)
+    """How long it stays open before one request is tried."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,39 +164,59 @@ class LimitRule:
     """In flight at once, requests and tokens per minute; null: no limit but the provider's own."""
 
     concurrency: int | None = whole(None, 1, 100_000)
+    """Requests in flight at once; null: 32 in a batch."""
     rpm: float | None = number(None, 0.01)
+    """Requests a minute."""
     tpm: float | None = number(None, 1)
+    """Tokens a minute."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SemanticRule:
     enabled: bool = flag(False)
+    """Whether a nearly equal prompt may get a stored answer."""
     threshold: float = number(0.95, 0.5, 1)
+    """Cosine of the two embeddings from which prompts count as equal."""
     mode: str = choice("serve", "serve", "shadow")
+    """`shadow` only notes what it would have served."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CacheRule:
     enabled: bool = flag(True)
+    """Whether answers are stored and served again."""
     ttl: float | None = duration(3600.0)
+    """How long an answer is served; null: for ever."""
     min_cost: int = money(0)
+    """USD; cheaper answers are not stored."""
     max_bytes: int = whole(2**30, 2**20)
+    """Room on disk; what was stored first goes first."""
     semantic: SemanticRule = section(SemanticRule)
+    """Answers for nearly equal prompts."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BudgetRule:
     """At most `limit` USD per period, of all calls or of those that `profile`, `model`, … name."""
 
-    limit: int = money(0, required=True)
+    limit: int = money(0, required=True, high=1e9)
+    """USD that may be spent in a period."""
     per: str = choice("total", "hour", "day", "week", "month", "total")
+    """The period."""
     tz: str = text("UTC")
+    """Whose midnight begins a period."""
     warn: float = number(0.8, 0, 1)
+    """Share of the limit from which it is warned of."""
     name: str | None = text(None)
+    """What the budget is called in reports."""
     profile: str | None = text(None)
+    """Count only calls of this profile."""
     model: str | None = text(None)
+    """Count only calls of this model."""
     provider: str | None = text(None)
+    """Count only calls of this provider."""
     tag: str | None = text(None)
+    """Count only calls with this tag."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -185,10 +224,15 @@ class PriceRule:
     """USD per million tokens. 0 is a price; absent is unknown."""
 
     input: float | None = number(None)
+    """Input tokens."""
     output: float | None = number(None)
+    """Output tokens."""
     cached: float | None = number(None)
+    """Input tokens that the provider had in its cache; null: as `input`."""
     cache_write: float | None = number(None)
+    """Input tokens that the provider puts into its cache."""
     reasoning: float | None = number(None)
+    """Output tokens spent on reasoning; null: as `output`."""
 
 
 CHECKS = (
@@ -210,19 +254,31 @@ class PrivacyRule:
     """
 
     redact: tuple[str, ...] = texts(choices=PRIVACY_KINDS)
+    """What is replaced by placeholders before anything leaves."""
     mode: str = choice("reversible", "reversible", "mask")
+    """`reversible` puts the values back into the answer, `mask` does not."""
     names: tuple[str, ...] = texts()
+    """Names to replace, found as whole words."""
     words: Mapping[str, Any] = values()
+    """Label -> words to replace, found as whole words."""
     patterns: Mapping[str, str] = values()
+    """Label -> regular expression to replace."""
     forbidden: tuple[str, ...] = texts()
+    """Words that an answer may not hold."""
     forbidden_patterns: Mapping[str, str] = values()
+    """Label -> regular expression that an answer may not match."""
     region: str = text("US")
+    """Country whose way of writing phone numbers is understood without a prefix."""
     max_chars: int | None = whole(None, 0)
     """Characters of one text; null: 10,000 where the profile redacts, else no limit; 0: no limit."""
     over_max: str = choice("cut", "cut", "refuse")
+    """What happens to a longer text."""
     answers: str = choice("off", "off", "warn", "mask", "block")
+    """What happens to an answer that holds what it may not."""
     answer_kinds: tuple[str, ...] = texts("secret", choices=PRIVACY_KINDS)
+    """What is looked for in answers."""
     log_texts: bool = flag(False)
+    """Whether logs may hold texts instead of lengths and hashes."""
 
     @property
     def redacts(self) -> bool:
@@ -240,12 +296,19 @@ class PrivacyRule:
 @dataclass(frozen=True, eq=False, repr=False)
 class AlertRule:
     metric: str = text("", required=True)
+    """What is watched."""
     over: float | None = number(None)
+    """Alarm above this."""
     under: float | None = number(None)
+    """Alarm below this."""
     window: float = duration(900.0)
+    """How far back is looked."""
     min_calls: int = whole(10, 1)
+    """No alarm with fewer calls in the window."""
     hold: float = duration(0.0)
+    """How long the condition has to last first."""
     repeat: float | None = duration(None)
+    """When to tell again while it lasts; null: once."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -253,7 +316,9 @@ class LocalRule:
     """The embedded model's server: seconds it stays without work, requests it takes at once."""
 
     idle: float = duration(180.0)
+    """How long the model's server waits without work before it ends."""
     threads: int | None = whole(None, 1)
+    """Threads that compute; null: one fewer than cores."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -261,28 +326,51 @@ class Profile:
     """A resolved profile; absent keys hold the built-in defaults."""
 
     extends: str | None = text(None)
+    """The profile that this one starts from: a name, or a path beside this file."""
     description: str | None = text(None)
+    """A line for `llmctl profile list`."""
     models: Mapping[str, ModelRule] = table(ModelRule, short="model")
+    """Name -> model; the first is the default, `-m NAME` picks another."""
     params: Mapping[str, Any] = values()
+    """Model parameters for all models of the profile."""
     providers: Mapping[str, ProviderRule] = table(ProviderRule)
+    """Provider -> what all its models share."""
     fallback: tuple[str, ...] = texts()
+    """Models to turn to, in order, when one is down or refused."""
     candidates: tuple[str, ...] = texts()
+    """Models to choose among by a task's difficulty."""
     cascade: tuple[str, ...] = texts()
+    """Models to climb, in order, while an answer fails its check."""
     timeout: TimeoutRule = section(TimeoutRule, short="total")
+    """Time limits; a bare number is `total`."""
     retry: RetryRule = section(RetryRule, short="attempts")
+    """Attempts and waits; a bare number is `attempts`."""
     breaker: BreakerRule = section(BreakerRule)
+    """When to stop asking a provider that is down."""
     limits: LimitRule = section(LimitRule)
+    """How much is asked at once and a minute."""
     cache: CacheRule = section(CacheRule, short="enabled")
+    """Stored answers; a bare true or false is `enabled`."""
     budgets: tuple[BudgetRule, ...] = rows(BudgetRule)
+    """Limits on money, each held by itself."""
     prices: Mapping[str, PriceRule] = table(PriceRule)
+    """`provider/model` -> its prices, over the known ones."""
     privacy: PrivacyRule = section(PrivacyRule)
+    """What may not leave, and what may not come back."""
     alerts: tuple[AlertRule, ...] = rows(AlertRule)
+    """Rules that raise an alert."""
     notify: tuple[str, ...] = texts()
+    """References to where alerts go, such as `env:SLACK_WEBHOOK`."""
     checks: tuple[str, ...] = texts(choices=(*CHECKS, "all"))
+    """Checks of a prompt that must pass before it is sent."""
     schema_retries: int = whole(2, 0, 20)
+    """How often an answer that breaks its schema is asked for again."""
     state: str | None = text(None)
+    """Where state lives; null: files under `--home`."""
     max_answer_bytes: int = whole(8 * 2**20, 1024)
+    """Longer answers are broken off."""
     local: LocalRule = section(LocalRule)
+    """The embedded model's server."""
 
 
 DEFAULT_PARAMS: Mapping[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 4000}

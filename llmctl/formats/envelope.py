@@ -13,4 +13,9 @@ SCHEMA = 1
 
 def write_json(body: Mapping[str, Any]) -> None:
     """One line on stdout, in UTF-8."""
-    sys.stdout.write(orjson.dumps({"schema": SCHEMA, **body}, option=orjson.OPT_NON_STR_KEYS).decode() + "\n")
+    sys.stdout.write(json_line(body))
+
+
+def json_line(body: Mapping[str, Any]) -> str:
+    """The object as one line with its schema number."""
+    return orjson.dumps({"schema": SCHEMA, **body}, option=orjson.OPT_NON_STR_KEYS).decode() + "\n"

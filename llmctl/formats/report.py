@@ -25,11 +25,15 @@ Row = Sequence[Cell]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`name` heads the column; `key` is its name for programs, where that differs."""
+    """`name` heads the column; `key` is its name for programs, where that differs.
+
+    With `extra` a column is left out where the terminal is too narrow, the highest number first.
+    """
 
     name: str
     align: Literal["left", "right"] = "left"
     key: str = ""
+    extra: int = 0
 
     @property
     def field(self) -> str:

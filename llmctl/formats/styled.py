@@ -1,46 +1,42 @@
-"""Tables on a terminal, by rich. Cells are `Text`, so no markup in a name is ever obeyed."""
+"""Tables on a terminal, by rich. Cells are `Text`: no markup in a name is ever obeyed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from llmctl.formats.report import Look, Row, Table, text
+from llmctl.formats.report import Look, Table
+from llmctl.formats.table import GAP, lay
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+EDGE = 1
+
 
 def write(table: Table, stream: TextIO, look: Look) -> None:
-    """As wide as the terminal at most: texts wrap to an ellipsis, numbers are kept whole."""
+    """The plain table's layout with bold heads and a rule; no wider than the terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as Grid
     from rich.text import Text
 
+    laid = lay(table, None if look.width is None else look.width - 2 * EDGE)
     grid = Grid(
         title=Text(table.title) if table.title else None,
+        caption=Text(table.note, style="dim") if table.note else None,
+        caption_justify="left",
         box=SIMPLE_HEAD,
-        show_footer=table.footer is not None,
+        show_edge=False,
+        padding=(0, len(GAP) - 1, 0, 0),
+        show_footer=laid.footer is not None,
         header_style="bold",
         footer_style="bold",
-        pad_edge=False,
-        collapse_padding=True,
-        caption=Text(table.note) if table.note else None,
-        caption_justify="left",
     )
-    footer: Row = table.footer or [""] * len(table.columns)
-    for column, cell in zip(table.columns, footer, strict=True):
-        right = column.align == "right"
-        grid.add_column(
-            Text(column.name),
-            Text(text(cell)),
-            justify=column.align,
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if right else 8,
-        )
-    for row in table.rows:
-        grid.add_row(*(Text(text(cell)) for cell in row))
-    console(stream, look).print(grid)
+    footer = laid.footer or ("",) * len(laid.columns)
+    for head, foot, size, column in zip(laid.heads, footer, laid.sizes, laid.columns, strict=True):
+        grid.add_column(Text(head), Text(foot), width=size, justify=column.align, no_wrap=True)
+    for row in laid.rows:
+        grid.add_row(*map(Text, row))
+    console(stream, look).print(grid, crop=False)
 
 
 def console(stream: TextIO, look: Look) -> Console:

@@ -7,28 +7,47 @@ from llmctl.formats.report import Cell, Column, Row, Shown, Table
 from llmctl.usage.report import Group, Report, Times
 
 NUMBERS = (
-    ("calls", "calls"), ("ok", "ok"), ("failed", "failed"), ("cached", "cached"), ("hits", "hit_rate"),
-    ("input", "input_tokens"), ("output", "output_tokens"), ("cost", "cost_usd"), ("saved", "saved_usd"),
-    ("p50", "latency_p50_s"), ("p95", "latency_p95_s"), ("p99", "latency_p99_s"), ("ttft", "ttft_p50_s"),
-)  # fmt: skip
+    Column("calls", "right"),
+    Column("ok", "right", extra=8),
+    Column("failed", "right", extra=1),
+    Column("cached", "right", extra=2),
+    Column("hits", "right", "hit_rate", extra=7),
+    Column("input", "right", "input_tokens", extra=3),
+    Column("output", "right", "output_tokens", extra=3),
+    Column("cost", "right", "cost_usd"),
+    Column("saved", "right", "saved_usd", extra=4),
+    Column("p50", "right", "latency_p50_s", extra=5),
+    Column("p95", "right", "latency_p95_s", extra=5),
+    Column("p99", "right", "latency_p99_s", extra=9),
+    Column("ttft", "right", "ttft_p50_s", extra=6),
+)
 
 
 def table(report: Report) -> Table:
     """A row for each group, the total below."""
     keys = report.query.by
-    columns = [Column(name) for name in keys] + [Column(name, "right", key) for name, key in NUMBERS]
-    rows = [[*(_name(group.key[key]) for key in keys), *_numbers(group)] for group in report.groups]
+    columns = (*(Column(name) for name in keys), *NUMBERS)
+    rows = [[*(named(group.key[key]) for key in keys), *_numbers(group)] for group in report.groups]
     footer: Row = [*("total" if place == 0 else "" for place in range(len(keys))), *_numbers(report.total)]
-    return Table("", tuple(columns), rows, footer if len(rows) > 1 else None, _note(report))
+    return Table("", columns, rows, footer if len(rows) > 1 else None, _note(report))
 
 
 def _note(report: Report) -> str:
     if not report.groups:
         return "no calls"
-    return "" if not report.total.unpriced else f"?: the price of {report.total.unpriced:,} calls is unknown"
+    return priceless(report.total.unpriced)
 
 
-def _name(said: str | None) -> Cell:
+def priceless(calls: int) -> str:
+    """What a `?` means, and what to do about it."""
+    if not calls:
+        return ""
+    count = "1 call" if calls == 1 else f"{calls:,} calls"
+    return f"?: {count} of unknown cost: no price (declare one under prices in the profile) or no answer"
+
+
+def named(said: str | None) -> Cell:
+    """A key's value; `-` where it has none."""
     return Shown(None, "-") if said is None else said
 
 
@@ -38,7 +57,7 @@ def _numbers(group: Group) -> Row:
         Shown(group.hit_rate, "" if group.hit_rate is None else f"{group.hit_rate:.0%}"),
         group.input_tokens, group.output_tokens,
         money(group.cost, group.unpriced), money(group.saved, group.unsaved),
-        *_times(group.latency), _seconds(group.ttft.p50),
+        *_times(group.latency), seconds(group.ttft.p50),
     ]  # fmt: skip
 
 
@@ -49,10 +68,11 @@ def money(known: Nanos | None, unknown: int) -> Shown:
 
 
 def _times(found: Times) -> list[Shown]:
-    return [_seconds(found.p50), _seconds(found.p95), _seconds(found.p99)]
+    return [seconds(found.p50), seconds(found.p95), seconds(found.p99)]
 
 
-def _seconds(value: float | None) -> Shown:
+def seconds(value: float | None) -> Shown:
+    """`0.123 s`, `12.3 s`, `123 s`; nothing where nothing was measured."""
     if value is None:
         return Shown(None, "")
     return Shown(round(value, 6), f"{value:.0f} s" if value >= 100 else f"{value:.3g} s")

@@ -52,7 +52,13 @@ class Redactor:
         self._placeholders: dict[str, str] = {}
         self._numbers: Counter[str] = Counter()
         self._typed: set[str] = set()
+        self._hidden: dict[str, str] = {}
         self._reserve(texts)
+
+    @property
+    def found(self) -> bool:
+        """Whether anything stands behind placeholders that are put back."""
+        return bool(self._values) and self.reversible
 
     @property
     def reversible(self) -> bool:
@@ -74,6 +80,18 @@ class Redactor:
         if inside_json:
             return PLACEHOLDER.sub(lambda match: _escaped(self._values.get(match[0], match[0])), text)
         return PLACEHOLDER.sub(lambda match: self._values.get(match[0], match[0]), text)
+
+    def hide(self, text: str, *, inside_json: bool = False) -> str:
+        """The way back from `restore`: placeholders again for the values it put in their places."""
+        if not self._values or not self.reversible:
+            return text
+        return self._hiding(inside_json).sub(lambda match: self._hidden[match[0]], text)
+
+    def _hiding(self, inside_json: bool) -> re.Pattern[str]:
+        """The longest value first, so that none is taken for the part of another."""
+        form = _escaped if inside_json else str
+        self._hidden = {form(value): placeholder for placeholder, value in self._values.items()}
+        return re.compile("|".join(map(re.escape, sorted(self._hidden, key=len, reverse=True))))
 
     def redact_messages(self, messages: Sequence[Message]) -> tuple[Message, ...]:
         """The messages with every text redacted; images and other media are left as they are.

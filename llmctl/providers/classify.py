@@ -28,6 +28,7 @@ from llmctl.core.errors import (
     RateLimited,
     Redirected,
     ServerError,
+    UnknownHost,
 )
 from llmctl.providers.told import Told, read, shown, understand
 from llmctl.providers.waits import retry_after
@@ -235,7 +236,7 @@ def _connecting(error: BaseException, model: str) -> LlmctlError | None:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return ProviderTimeout(f"{model}: no connection in time")
     if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror):
-        return ConnectionFailed(f"{model}: the host {host or 'of api_base'} is unknown (DNS)")
+        return UnknownHost(f"{model}: the host {host or 'of api_base'} is unknown (DNS)")
     if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
         return ConnectionFailed(f"{model}: the proxy refuses the connection ({error.__class__.__name__})")
     if isinstance(error, aiohttp.ClientConnectorError | ConnectionRefusedError):
@@ -270,7 +271,9 @@ def _exchanging(error: BaseException, model: str, billed: Billed, started: bool)
         return ConnectionFailed(
             f"{model}: the connection broke before an answer: {_why(error)}", billed=billed
         )
-    if isinstance(error, aiohttp.ClientError | HttpProcessingError | ValueError):
+    if isinstance(error, HttpProcessingError | aiohttp.ClientResponseError):
+        return BrokenAnswer(f"{model}: the answer is not HTTP, or not as long as it says", billed=billed)
+    if isinstance(error, aiohttp.ClientError | ValueError):
         return BrokenAnswer(f"{model}: the answer is not understood: {_why(error)}", billed=billed)
     return None
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 
 class Parser:
-    """Bytes in any cutting go in, the data of each whole event comes out."""
+    """Bytes in any cutting go in, the data of each whole event comes out.
 
-    __slots__ = ("_data", "_rest")
+    Lines end with LF or CRLF. What follows the last empty line is no event: it was cut off.
+    """
+
+    __slots__ = ("_data", "_open")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._open: list[bytes] = []  # the pieces of a line whose end has not come
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        lines = (self._rest + chunk).split(b"\n")
-        self._rest = lines.pop()
+        if b"\n" not in chunk:
+            self._open.append(chunk)
+            return []
+        lines = chunk.split(b"\n")
+        if self._open:
+            lines[0] = b"".join((*self._open, lines[0]))
+        rest = lines.pop()
+        self._open = [rest] if rest else []
         found: list[bytes] = []
         for line in lines:
             if line.endswith(b"\r"):

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import time
 
-from llmctl.core.errors import BrokenStream, LlmctlError, ProviderError
+from llmctl.core.errors import (
+    BrokenAnswer,
+    BrokenStream,
+    ConnectionFailed,
+    LlmctlError,
+    OversizedAnswer,
+    ProviderTimeout,
+)
 from llmctl.core.model import Request, Response, replace
 from llmctl.core.ports import Codec, StreamDecoder
 from llmctl.providers.wire import Stream, Wire
+
+LOST = (BrokenAnswer, ConnectionFailed, ProviderTimeout)
+"""How a stream ends that nobody ends: cut, reset, stalled."""
 
 
 class HttpProvider:
@@ -32,10 +42,10 @@ class HttpProvider:
             return await self._streamed(stream, request, started)
 
     async def _whole(self, stream: Stream, request: Request) -> Response:
-        body = b"".join([chunk async for chunk in stream.chunks()])
-        response = replace(self.codec.decode(request, body), headers=stream.headers)
+        response = replace(self.codec.decode(request, await stream.whole()), headers=stream.headers)
         assert request.on_text is not None
-        request.on_text(response.text)
+        if response.text:
+            request.on_text(response.text)
         return response
 
     async def _streamed(self, stream: Stream, request: Request, started: float) -> Response:
@@ -51,27 +61,30 @@ class HttpProvider:
                     if ttft is None:
                         ttft = time.monotonic() - started
                     request.on_text(text)
-            return replace(decoder.finish(), ttft=ttft, headers=stream.headers)
+            response = decoder.finish()
+        except BrokenStream as error:
+            raise _with_partial(error, decoder) from None
+        except LOST as error:
+            response = _ended(decoder, request, error)
         except LlmctlError as error:
-            raise _with_partial(error, decoder, request) from None
+            raise _with_partial(error, decoder) from None
+        return replace(response, ttft=ttft, headers=stream.headers)
 
 
-def _with_partial(error: LlmctlError, decoder: StreamDecoder, request: Request) -> LlmctlError:
+def _ended(decoder: StreamDecoder, request: Request, error: LlmctlError) -> Response:
+    """The answer, where it was whole before the connection was lost."""
+    try:
+        if not isinstance(error, OversizedAnswer):
+            return decoder.finish()
+    except BrokenStream:
+        if not isinstance(error, ProviderTimeout):
+            error = BrokenStream(f"{request.target.model}: the connection was lost inside the stream")
+    raise _with_partial(error, decoder) from None
+
+
+def _with_partial(error: LlmctlError, decoder: StreamDecoder) -> LlmctlError:
     """A stream that failed keeps what had come; what the provider began it may bill."""
-    if error.billed == "no" and isinstance(error, ProviderError):
-        error.billed = "unknown"
+    error.billed = "unknown"
     if error.response is None:
         error.response = decoder.partial()
-    if type(error).__name__ == "ConnectionFailed":
-        return _as_broken(error, request)
     return error
-
-
-def _as_broken(error: LlmctlError, request: Request) -> BrokenStream:
-    broken = BrokenStream(
-        f"{request.target.model}: the connection was lost inside the stream",
-        billed="unknown",
-        response=error.response,
-    )
-    broken.tried = error.tried
-    return broken

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from llmctl.core.errors import BadRequest, BrokenAnswer, BrokenStream
+from llmctl.core.errors import BadRequest, Billed, BrokenAnswer, BrokenStream
 from llmctl.core.model import Request, Response, Target, Usage
 from llmctl.core.ports import HttpCall
 from llmctl.providers import classify
@@ -84,13 +84,18 @@ class OpenAICodec:
         message = choices[0].get("message")
         if not isinstance(message, dict):
             raise BrokenAnswer(f"{request.target.model}: a choice without a message", billed="unknown")
+        content, tools = message.get("content"), message.get("tool_calls") or ()
+        if not isinstance(tools, list | tuple) or not all(isinstance(call, dict) for call in tools):
+            raise BrokenAnswer(f"{request.target.model}: tool calls that are none", billed="unknown")
+        usage = from_openai(answer.get("usage"))
         return Response(
-            text=text_of(message.get("content")),
+            text=text_of(content),
             model=answering(request.target, answer.get("model")),
-            finish_reason=choices[0].get("finish_reason") or "unknown",
-            usage=from_openai(answer.get("usage")) or NO_USAGE,
-            reasoning=message.get("reasoning_content") or message.get("reasoning"),
-            tool_calls=tuple(message.get("tool_calls") or ()),
+            finish_reason=_word(choices[0].get("finish_reason")) or "unknown",
+            usage=usage or NO_USAGE,
+            reasoning=_word(message.get("reasoning_content")) or _word(message.get("reasoning")),
+            tool_calls=tuple(tools),
+            billed=billed(usage, answer.get("usage"), said=content is not None or bool(tools)),
             body=answer if request.keep_body else None,
         )
 
@@ -108,6 +113,8 @@ class OpenAIStream:
         self.tools: dict[int, dict[str, Any]] = {}
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.told: Any = None
+        self.said = False
         self.model: str | None = None
 
     def feed(self, data: bytes) -> str:
@@ -118,29 +125,33 @@ class OpenAIStream:
         if not isinstance(chunk, dict):
             raise self.broken("an event of the stream is no object")
         if chunk.get("error"):
-            raise classify.from_error_object(chunk["error"], self.request.target.model)
+            raise classify.from_error_object(chunk["error"], self.request.target.model, streamed=True)
         if chunk.get("usage"):
-            self.usage = from_openai(chunk["usage"])
+            self.told = chunk["usage"]
+            self.usage = from_openai(self.told)
         self.model = chunk.get("model") or self.model
         choices = chunk.get("choices")
-        if not choices:
-            return ""
-        return self._choice(choices[0])
+        try:
+            return self._choice(choices[0]) if choices else ""
+        except (TypeError, AttributeError, LookupError):  # some part of it is not of its kind
+            raise self.broken("a malformed event in the stream") from None
 
     def _choice(self, choice: Mapping[str, Any]) -> str:
-        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        self.finish_reason = _word(choice.get("finish_reason")) or self.finish_reason
         delta = choice.get("delta")
         if not delta:
             return ""
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if thought:
-            self.reasoning.append(thought)
+            self.reasoning.append("" + thought)
         for call in delta.get("tool_calls") or ():
             self._tool(call)
-        text: str = delta.get("content") or ""
-        if text:
-            self.texts.append(text)
-        return text
+        text = delta.get("content")
+        if text is None:
+            return ""
+        self.said = True
+        self.texts.append("" + text)
+        return str(text)
 
     def _tool(self, call: Mapping[str, Any]) -> None:
         whole = self.tools.setdefault(
@@ -167,6 +178,7 @@ class OpenAIStream:
             usage=self.usage or NO_USAGE,
             reasoning="".join(self.reasoning) or None,
             tool_calls=tuple(self.tools[index] for index in sorted(self.tools)),
+            billed=billed(self.usage, self.told, said=self.said or bool(self.tools)),
         )
 
 
@@ -177,8 +189,9 @@ def load(body: bytes, model: str) -> dict[str, Any]:
     except ValueError:
         raise _not_json(body, model) from None
     if not isinstance(answer, dict):
+        kind = "null" if answer is None else "a list" if isinstance(answer, list) else "a bare value"
         raise BrokenAnswer(
-            f"{model}: the answer is {type(answer).__name__}, no object", hint="look at api_base"
+            f"{model}: the answer is {kind}, no object", hint="not what is expected: look at api_base"
         )
     if answer.get("error"):
         raise classify.from_error_object(answer["error"], model)
@@ -188,7 +201,9 @@ def load(body: bytes, model: str) -> dict[str, Any]:
 def _not_json(body: bytes, model: str) -> BrokenAnswer:
     start = body[:200].lstrip().lower()
     if not start:
-        return BrokenAnswer(f"{model}: a 200 with an empty body", hint="look at api_base")
+        return BrokenAnswer(
+            f"{model}: a 200 with an empty body", hint="not what is expected: look at api_base"
+        )
     if start.startswith(b"<"):
         return BrokenAnswer(f"{model}: a web page instead of an answer", hint="not an API: look at api_base")
     try:
@@ -198,12 +213,21 @@ def _not_json(body: bytes, model: str) -> BrokenAnswer:
     return BrokenAnswer(f"{model}: the answer's JSON is cut or malformed", billed="unknown")
 
 
+def billed(usage: Usage | None, told: Any, *, said: bool) -> Billed:
+    """`yes` where something was said and its usage is believed, or none was told."""
+    return "yes" if said and (usage is not None or not told) else "unknown"
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def text_of(content: Any) -> str:
     """Text of a message's content: a string, or the text parts of a list."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+        return "".join(_word(part.get("text")) or "" for part in content if isinstance(part, dict))
     return ""
 
 

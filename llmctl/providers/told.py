@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 LONGEST = 300
 """Characters of a provider's message that are shown."""
+
+KEY_RUN, TEXT_RUN = 8, 20
+"""Characters in a row that give away a part of the key, and of a prompt."""
+SHORTEST = 6
+"""Characters of a prompt's text under which it is a word like any other."""
 
 _READ = 64 * 1024  # bytes of an error body that are looked at
 _CONTROL = re.compile(
@@ -18,7 +23,8 @@ _CONTROL = re.compile(
 _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     # the keys' own beginnings, also where the provider starred out the middle
-    r"(?:sk|pk|rk|gsk|csk|xai|pplx|hf|fw|nvapi|r8|tgp|ghp|gho|github_pat|co|AIza|AKIA|ya29)[-_.]?[\w*.\-]*[\w*]{8,}"
+    r"(?:(?:sk|pk|rk|gsk|csk|xai|pplx|hf|fw|nvapi|r8|tgp|ghp|gho|github_pat|ya29)[-_.*]|AIza|AKIA)"
+    r"[\w*.\-]*[\w*]{8,}"
     r"|eyJ[\w.\-]{16,}"
     # an identifier in hexadecimal groups, which some houses use as keys
     r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -41,6 +47,40 @@ def shown(text: str, secret: str | None = None) -> str:
         text = text.replace(secret, "***")
     text = _KEY.sub("***", _NAMED.sub(r"\1***", text))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def without(message: str, secret: str | None, texts: Iterable[str]) -> str:
+    """The message without what it repeats of the key and of the prompt's texts, whole or in part.
+
+    Providers and gateways quote what they were sent, and a log is no place for either.
+    """
+    if secret:
+        message = _without_runs(message, secret, KEY_RUN)
+    for text in texts:
+        text = " ".join(_CONTROL.sub(" ", text).split())
+        if len(text) > TEXT_RUN:
+            message = _without_runs(message, text, TEXT_RUN)
+        elif len(text) >= SHORTEST:
+            message = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", "***", message)
+    return message
+
+
+def _without_runs(message: str, text: str, run: int) -> str:
+    """`***` in the place of every stretch of at least `run` characters that is in the text too."""
+    run = min(run, len(text))
+    kept: list[str] = []
+    start = 0
+    while start < len(message):
+        end = start + run
+        if end > len(message) or message[start:end] not in text:
+            kept.append(message[start])
+            start += 1
+            continue
+        while end < len(message) and message[start : end + 1] in text:
+            end += 1
+        kept.append("***")
+        start = end
+    return "".join(kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """One aiohttp session for the whole run: posts, streams, time limits, size caps.
 
 Never follows a redirect, keeps no cookies, and reads at most `max_bytes` of an answer.
-Every failure leaves here as one of our errors (`providers.classify`).
+Every failure of the network leaves here as one of our errors (`providers.classify`); what the
+reader of a stream raises itself, such as a closed pipe, is none of those and passes as it is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmctl.core.errors import Billed, OversizedAnswer, ProviderTimeout
+from llmctl.core.errors import Billed, LlmctlError, OversizedAnswer, ProviderTimeout
 from llmctl.core.model import Request
 from llmctl.core.ports import HttpCall
 from llmctl.providers import classify, events
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientTimeout
 
 ERROR_BYTES = 65_536
+TICK = 0.001
+"""Seconds by which a timer may be early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +49,30 @@ class Wire:
 
     async def post(self, call: HttpCall, request: Request) -> Answer:
         """The whole answer of a 200; every other outcome is raised."""
-        async with self._opened(call, request) as (response, limits):
-            body = await self._body(response, limits, request)
-            return Answer(_headers(response), body)
+        async with self.stream(call, request) as stream:
+            return Answer(stream.headers, await stream.whole())
 
     @asynccontextmanager
     async def stream(self, call: HttpCall, request: Request) -> AsyncIterator[Stream]:
-        """An answer that is read event by event."""
-        async with self._opened(call, request) as (response, limits):
-            yield Stream(response, limits, request, self.max_bytes)
-
-    @asynccontextmanager
-    async def _opened(self, call: HttpCall, request: Request) -> AsyncIterator[tuple[ClientResponse, Limits]]:
+        """A 200 that is read as it comes. A connection that was not read to its end is not used again."""
         limits = Limits(request)
-        sent = started = False
-        response: ClientResponse | None = None
+        response = await self._head(call, limits)
         try:
-            session = self._open_session()
-            sent = True
-            async with limits.waiting("first"):
-                response = await session.post(
+            stream = Stream(response, limits, self.max_bytes)
+            if response.status != 200:
+                body = await stream.error_body()
+                raise classify.from_status(response.status, stream.headers, body, limits.model)
+            yield stream
+        finally:
+            response.release() if response.content.at_eof() else response.close()
+
+    async def _head(self, call: HttpCall, limits: Limits) -> ClientResponse:
+        """Sends the request and waits for the answer's head."""
+        import asyncio
+
+        try:
+            async with asyncio.timeout_at(limits.until(limits.timeouts.first)):
+                return await self._open_session().post(
                     call.url,
                     data=call.body,
                     headers=call.headers,
@@ -73,16 +80,8 @@ class Wire:
                     proxy=self._proxy(call.url),
                     timeout=limits.connect(),
                 )
-            started = True
-            if response.status != 200:
-                body = await self._error_body(response, limits)
-                raise classify.from_status(response.status, _headers(response), body, request.target.model)
-            yield response, limits
-        except (OSError, ValueError, EOFError, _client_error()) as error:
-            raise classify.from_exception(error, request.target.model, sent=sent, started=started) from None
-        finally:
-            if response is not None:
-                response.release() if response.content.at_eof() else response.close()
+        except _troubles() as error:
+            raise limits.failure(error, "first", started=False) from None
 
     def _open_session(self) -> ClientSession:
         if self._session is None:
@@ -101,63 +100,63 @@ class Wire:
     def _proxy(self, url: str) -> str | None:
         return self.proxies.get(url.partition(":")[0]) if self.proxies else None
 
-    async def _body(self, response: ClientResponse, limits: Limits, request: Request) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        content = response.content
-        while not content.at_eof():
-            async with limits.waiting("idle"):
-                chunk = await content.readany()
-            size += len(chunk)
-            if size > self.max_bytes:
-                raise oversized(self.max_bytes, request)
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    async def _error_body(self, response: ClientResponse, limits: Limits) -> bytes:
-        """As much of an error's body as helps; an error whose body fails is still that error."""
-        body = b""
-        try:
-            while len(body) < ERROR_BYTES and not response.content.at_eof():
-                async with limits.waiting("idle"):
-                    body += await response.content.readany()
-        except (OSError, ValueError, _client_error(), ProviderTimeout):
-            return body
-        return body
-
 
 class Stream:
-    """The events of one answer. `events` yields each event's data as bytes."""
+    """One answer's body: read whole, in chunks as they come, or event by event."""
 
-    def __init__(self, response: ClientResponse, limits: Limits, request: Request, max_bytes: int) -> None:
+    def __init__(self, response: ClientResponse, limits: Limits, max_bytes: int) -> None:
         self._response = response
+        self._content = response.content
         self._limits = limits
-        self._request = request
         self._max_bytes = max_bytes
-        self.headers = _headers(response)
+        self._size = 0
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
 
     @property
     def is_whole(self) -> bool:
         """Whether the server sent one document although a stream was asked for."""
         return self._response.content_type in ("application/json", "text/html")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        content = self._response.content
-        size = 0
-        while not content.at_eof():
-            async with self._limits.waiting("idle"):
-                chunk = await content.readany()
-            size += len(chunk)
-            if size > self._max_bytes:
-                raise oversized(self._max_bytes, self._request)
-            if chunk:
-                yield chunk
+    async def whole(self) -> bytes:
+        chunks: list[bytes] = []
+        while not self._content.at_eof():
+            chunks.append(await self._read())
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def events(self) -> AsyncIterator[bytes]:
+        """Each event's data."""
         parser = events.Parser()
-        async for chunk in self.chunks():
-            for data in parser.feed(chunk):
+        while not self._content.at_eof():
+            for data in parser.feed(await self._read()):
                 yield data
+
+    async def error_body(self) -> bytes:
+        """As much of an error's body as helps; an error whose body fails is still that error."""
+        body = b""
+        try:
+            while len(body) < ERROR_BYTES and not self._content.at_eof():
+                body += await self._read()
+        except LlmctlError:
+            return body
+        return body
+
+    async def _read(self) -> bytes:
+        """What has come, waited for if nothing has; nothing at the end."""
+        import asyncio
+
+        try:
+            async with asyncio.timeout_at(self._limits.until(self._limits.timeouts.idle)):
+                chunk = await self._content.readany()
+        except _troubles() as error:
+            raise self._limits.failure(error, "idle", started=True) from None
+        self._size += len(chunk)
+        if self._size > self._max_bytes:
+            raise OversizedAnswer(
+                f"{self._limits.model}: the answer is larger than {self._max_bytes:,} bytes "
+                "(max_answer_bytes)",
+                billed="unknown",
+            )
+        return chunk
 
 
 class Limits:
@@ -173,47 +172,31 @@ class Limits:
 
         return ClientTimeout(total=None, sock_connect=self.timeouts.connect)
 
-    @asynccontextmanager
-    async def waiting(self, what: str) -> AsyncIterator[None]:
-        import asyncio
+    def until(self, seconds: float) -> float:
+        """When a wait that begins now has to end, by the event loop's clock (the monotonic one)."""
+        until = time.monotonic() + seconds
+        return until if self.deadline is None or until < self.deadline else self.deadline
 
-        seconds: float = getattr(self.timeouts, what)
-        until = time.monotonic() + seconds  # the event loop's own clock
-        hit_total = self.deadline is not None and self.deadline <= until
-        try:
-            async with asyncio.timeout_at(self.deadline if hit_total else until):
-                yield
-        except TimeoutError as error:
-            raise self._timeout(error, "total" if hit_total else what, seconds) from None
-
-    def _timeout(self, error: TimeoutError, what: str, seconds: float) -> ProviderTimeout:
+    def failure(self, error: Exception, what: str, *, started: bool) -> LlmctlError:
+        """Ours for what went wrong while waiting for the first byte (`first`) or the next (`idle`)."""
         if type(error).__name__ in ("ConnectionTimeoutError", "SocketTimeoutError"):
-            what, seconds = "connect", self.timeouts.connect
-        if what == "total":
-            seconds = self.timeouts.total
-        said = {
-            "connect": "no connection",
-            "first": "no answer",
-            "idle": "the answer stalled",
-            "total": "no answer",
-        }
-        billed: Billed = "no" if what == "connect" else "unknown"
-        return ProviderTimeout(
-            f"{self.model}: {said[what]} within {seconds:g} s (timeout.{what})", billed=billed
-        )
+            return self._timeout("connect", "no connection within", "no")
+        if type(error) is TimeoutError:
+            if self.deadline is not None and self.deadline - time.monotonic() < TICK:
+                return self._timeout("total", "no whole answer within", "unknown")
+            said = "the answer stalled for" if started else "no answer within"
+            return self._timeout(what, said, "unknown")
+        return classify.from_exception(error, self.model, sent=True, started=started)
+
+    def _timeout(self, what: str, said: str, billed: Billed) -> ProviderTimeout:
+        seconds: float = getattr(self.timeouts, what)
+        hint = "raise it in the profile, or try again later"
+        message = f"{self.model}: {said} {seconds:g} s (timeout.{what})"
+        return ProviderTimeout(message, hint=hint, billed=billed)
 
 
-def oversized(cap: int, request: Request) -> OversizedAnswer:
-    return OversizedAnswer(
-        f"{request.target.model}: the answer is larger than {cap:,} bytes (max_answer_bytes)", billed="yes"
-    )
-
-
-def _headers(response: ClientResponse) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
-
-
-def _client_error() -> type[Exception]:
+def _troubles() -> tuple[type[Exception], ...]:
+    """What the network and aiohttp raise; named when something was raised, since aiohttp loads late."""
     from aiohttp import ClientError
 
-    return ClientError
+    return OSError, ValueError, EOFError, ClientError

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from llmctl.core.errors import BudgetError, LlmctlError, StorageError
 from llmctl.core.loop import loop
-from llmctl.core.model import Attempt, Request, Response, Send
+from llmctl.core.model import Attempt, Request, Response, Send, replace
 from llmctl.core.money import Nanos, show_usd
 from llmctl.core.ports import Clock, Full, State
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmctl.core.errors import LlmctlError, UnsafeAnswer
 from llmctl.core.model import Request, Response, Send, replace
 from llmctl.core.profile import PrivacyRule
 
@@ -26,13 +27,28 @@ def check(next: Send, rule: PrivacyRule) -> Send:
     async def hold(request: Request) -> Response:
         show = request.on_text
         # Still streamed from the provider: its first-token and idle time limits keep their meaning.
-        response = await next(replace(request, on_text=_keep_quiet) if show else request)
+        try:
+            response = await next(replace(request, on_text=_keep_quiet) if show else request)
+        except LlmctlError as error:
+            if error.response is not None:
+                error.response = _safe(error.response, rule)
+            raise
         judged = judge(response, rule)
         if show and judged.text:
             show(judged.text)
         return judged
 
     return hold
+
+
+def _safe(response: Response, rule: PrivacyRule) -> Response:
+    """What had come of an answer that failed, masked or emptied."""
+    from llmctl.privacy.answers import judge
+
+    try:
+        return judge(response, rule)
+    except UnsafeAnswer:
+        return replace(response, text="", reasoning=None, tool_calls=(), parsed=None, body=None)
 
 
 def _keep_quiet(chunk: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from llmctl.core.errors import Interrupted, LlmctlError
+from llmctl.core.errors import Interrupted, LlmctlError, add_tried
 from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage, replace
 from llmctl.core.money import Nanos
-from llmctl.core.ports import Clock, Ledger, Provider
+from llmctl.core.ports import Clock, Judge, Ledger, Provider
 
 Price = Callable[[str, str, Usage], Nanos | None]
 """(model that answered, model that was asked, usage) -> cost, None where no price is known."""
@@ -18,7 +18,7 @@ def provider(
     provider_of: Callable[[Target], Provider],
     secret: Callable[[str], str],
     price: Price,
-    judge: Callable[[Request, Response], Response],
+    judge: Judge,
     ledger: Ledger,
     clock: Clock,
 ) -> Send:
@@ -36,13 +36,16 @@ def provider(
         try:
             if request.on_sent is not None:
                 request.on_sent()
-            response = judge(request, await via.send(request, key))
+            response = judge.answer(request, await via.send(request, key))
         except LlmctlError as error:
+            judge.error(request, error, key)
             error.tried = (attempt(error),)
             ledger.settled(row, error.tried[0])
             raise
-        except BaseException:  # cancelled or interrupted: it was sent, so it may be billed
-            ledger.settled(row, attempt(Interrupted(2, billed="unknown")))
+        except BaseException as error:  # cancelled or interrupted: it was sent, so it may be billed
+            left = attempt(Interrupted(2, billed="unknown"))
+            add_tried(error, (left,))
+            ledger.settled(row, left)
             raise
         done = attempt(response)
         ledger.settled(row, done)
@@ -56,9 +59,9 @@ def _attempt(
 ) -> Attempt:
     answer = outcome if isinstance(outcome, Response) else outcome.response
     failed = None if isinstance(outcome, Response) else outcome
-    billed = "yes" if failed is None else failed.billed
+    billed = outcome.billed
     cost: Nanos | None = 0 if billed == "no" else None
-    if billed == "yes" and answer is not None:
+    if answer is not None and (billed == "yes" or failed is None):  # else what it used is not known
         cost = price(answer.model, request.target.model, answer.usage)
     return Attempt(
         model=answer.model if answer is not None else request.target.model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from llmctl.core.canonical import fingerprint
-from llmctl.core.errors import Interrupted, LlmctlError
+from llmctl.core.errors import Interrupted, LlmctlError, tried_of
 from llmctl.core.model import Request, Response, Send, replace
 from llmctl.core.ports import Clock, Ledger, Random
 
@@ -21,8 +21,10 @@ def record(next: Send, ledger: Ledger, clock: Clock, random: Random) -> Send:
         except LlmctlError as error:
             ledger.record(request, error, time.monotonic() - started)
             raise
-        except BaseException:  # cancelled or interrupted: the ledger tells that too
-            ledger.record(request, Interrupted(2, billed="unknown"), time.monotonic() - started)
+        except BaseException as error:  # cancelled or interrupted: the ledger tells that too
+            left = Interrupted(2, billed="unknown")
+            left.tried = tried_of(error)
+            ledger.record(request, left, time.monotonic() - started)
             raise
         response = replace(response, latency=time.monotonic() - started)
         ledger.record(request, response, response.latency)

@@ -27,18 +27,18 @@ def redact(next: Send, rule: PrivacyRule) -> Send:
         down = redacted(request, redactor)
         stream = None
         if request.on_text is not None:
-            stream = StreamRestorer(redactor, inside_json=_asks_json(request))
+            stream = StreamRestorer(redactor, inside_json=asks_json(request))
             down = replace(down, on_text=_listener(stream, request.on_text))
         try:
             response = await next(down)
         except LlmctlError as error:
             if error.response is not None:
-                error.response = restored(error.response, redactor, _asks_json(request))
+                error.response = restored(error.response, redactor, asks_json(request))
             raise
         finally:
             if stream is not None and request.on_text is not None and (rest := stream.flush()):
                 request.on_text(rest)
-        up = restored(response, redactor, _asks_json(request))
+        up = restored(response, redactor, asks_json(request))
         return replace(up, warnings=(*redactor.warnings, *up.warnings)) if redactor.warnings else up
 
     return send
@@ -46,12 +46,17 @@ def redact(next: Send, rule: PrivacyRule) -> Send:
 
 def redacted(request: Request, redactor: Redactor) -> Request:
     """The request as it may leave: messages, texts among the parameters, and the schema's texts."""
-    return replace(
+    down = replace(
         request,
         messages=redactor.redact_messages(request.messages),
         params=redactor.redact_params(request.params),
         schema=redactor.redact_schema(request.schema) if request.schema is not None else None,
     )
+    if not request.fingerprint or (down.messages, down.params, down.schema) == (
+        request.messages, request.params, request.schema,
+    ):  # fmt: skip
+        return down
+    return replace(down, fingerprint="")  # what leaves is another question than what was asked
 
 
 def restored(response: Response, redactor: Redactor, is_json: bool = False) -> Response:
@@ -74,6 +79,7 @@ def restored(response: Response, redactor: Redactor, is_json: bool = False) -> R
         tool_calls=map_strings(response.tool_calls, redactor.restore, inside_json),
         parsed=map_strings(response.parsed, redactor.restore, redactor.restore),
         body=map_strings(response.body, plain, inside_json),
+        redactor=redactor if redactor.found else None,
     )
 
 
@@ -85,6 +91,7 @@ def _listener(stream: StreamRestorer, show: OnText) -> OnText:
     return on_text
 
 
-def _asks_json(request: Request) -> bool:
+def asks_json(request: Request) -> bool:
+    """Whether the answer's text is JSON, in which values stand escaped."""
     form = request.params.get("response_format")
     return request.schema is not None or (isinstance(form, dict) and "json" in str(form.get("type")))

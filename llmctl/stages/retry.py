@@ -8,17 +8,13 @@ refused at once, saying when to come back.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-from llmctl.core.errors import LlmctlError
+from llmctl.core.errors import LlmctlError, add_tried, tried_of
 from llmctl.core.loop import loop
 from llmctl.core.model import Attempt, OnText, Request, Response, Send, replace
 from llmctl.core.money import Nanos
 from llmctl.core.ports import Clock, Random
 from llmctl.core.profile import RetryRule
-
-if TYPE_CHECKING:
-    pass
 
 
 def retry(next: Send, rule: RetryRule, clock: Clock, random: Random) -> Send:
@@ -29,7 +25,7 @@ def retry(next: Send, rule: RetryRule, clock: Clock, random: Random) -> Send:
         request = replace(request, deadline=time.monotonic() + request.target.timeouts.total)
         call = _Call(next, request, rule, random)
         try:
-            return await call.first()
+            return await call.attempt()
         except LlmctlError as error:
             if not call.worth_retrying(error, 1):
                 raise
@@ -48,6 +44,7 @@ class _Call:
         self.shown = False
         self.tried: tuple[Attempt, ...] = ()
         self.failed: LlmctlError | None = None
+        self.pause = 0.0
         listener = request.on_text
         self.request = request if listener is None else replace(request, on_text=self._listen(listener))
 
@@ -58,13 +55,13 @@ class _Call:
 
         return on_text
 
-    async def first(self) -> Response:
+    async def attempt(self) -> Response:
         try:
             response = await self.next(self.request)
-        except LlmctlError as error:
-            self.tried += error.tried
-            error.tried = self.tried
-            self.failed = error
+        except BaseException as error:
+            add_tried(error, self.tried)
+            self.tried = tried_of(error)
+            self.failed = error if isinstance(error, LlmctlError) else None
             raise
         if not self.tried:
             return response
@@ -72,29 +69,39 @@ class _Call:
         return replace(response, tried=tried, cost=total_cost(tried))
 
     async def again(self, clock: Clock) -> Response:
-        """tenacity's loop, entered with the first attempt already failed."""
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+        """tenacity's loop, entered with the first attempt already failed and worth another."""
+        from tenacity import AsyncRetrying, retry_if_exception, stop_never
+
+        def number() -> int:
+            return int(retrying.statistics["attempt_number"])
+
+        def worth(error: BaseException) -> bool:
+            return number() == 1 or (isinstance(error, LlmctlError) and self.worth_retrying(error, number()))
 
         async def attempt() -> Response:
-            if retrying.statistics["attempt_number"] == 1:
+            if number() == 1:
                 assert self.failed is not None
                 raise self.failed
-            return await self.first()
+            return await self.attempt()
+
+        async def sleep(seconds: float) -> None:
+            try:
+                await clock.sleep(seconds)
+            except BaseException as error:
+                add_tried(error, self.tried)
+                raise
 
         retrying = AsyncRetrying(
-            stop=stop_after_attempt(self.rule.attempts),
-            wait=lambda state: self.wait(self.failed, state.attempt_number),
-            retry=retry_if_exception(lambda error: self._again(error, retrying)),
-            sleep=clock.sleep,
+            stop=stop_never,  # the attempts are counted in `worth_retrying`
+            wait=lambda state: self.pause,
+            retry=retry_if_exception(worth),
+            sleep=sleep,
             reraise=True,
         )
         return await retrying(attempt)
 
-    def _again(self, error: BaseException, retrying: object) -> bool:
-        number: int = retrying.statistics["attempt_number"]  # type: ignore[attr-defined]  # tenacity's own
-        return isinstance(error, LlmctlError) and self.worth_retrying(error, number)
-
     def worth_retrying(self, error: LlmctlError, number: int) -> bool:
+        """Whether to try again after `pause` seconds; `number` attempts have failed."""
         most = min(self.rule.attempts, error.most_attempts or self.rule.attempts)
         if not error.retryable or self.shown or number >= most:
             return False
@@ -103,18 +110,16 @@ class _Call:
         if error.retry_after is not None and error.retry_after >= left:
             total = spell(self.request.target.timeouts.total)
             error.hint = (
-                f"the provider asks to come back in {spell(error.retry_after)}; a call has {total} in all"
+                f"come back in {spell(error.retry_after)}: the provider asks for that, "
+                f"and a call has {total} in all"
             )
             return False
-        return left > 0
+        self.pause = self._pause(error.retry_after, number)
+        return self.pause < left
 
-    def wait(self, error: LlmctlError | None, number: int) -> float:
-        """Seconds before the next attempt; `number` attempts have failed."""
+    def _pause(self, asked: float | None, number: int) -> float:
         jitter = self.random.random() * min(self.rule.cap, self.rule.base * self.rule.factor ** (number - 1))
-        if error is not None and error.retry_after is not None:
-            return error.retry_after + min(jitter, 0.1 * error.retry_after)
-        assert self.request.deadline is not None
-        return max(0.0, min(jitter, self.request.deadline - time.monotonic()))
+        return asked + min(jitter, 0.1 * asked) if asked else jitter
 
 
 def total_cost(tried: tuple[Attempt, ...]) -> Nanos | None:

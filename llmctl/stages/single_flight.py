@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmctl.core.canonical import fingerprint
+from llmctl.core.errors import LlmctlError
 from llmctl.core.loop import loop
 from llmctl.core.model import Request, Response, Send, replace
 
@@ -25,7 +26,12 @@ def single_flight(next: Send) -> Send:
         try:
             response = await next(request)
         except BaseException as error:  # also when cancelled: whoever waits must wake up
-            flight.set_exception(error) if isinstance(error, Exception) else flight.cancel()
+            if isinstance(error, LlmctlError):
+                flight.set_exception(own(error))  # stages above may yet put this caller's values into it
+            elif isinstance(error, Exception):
+                flight.set_exception(error)
+            else:
+                flight.cancel()
             flight.exception() if not flight.cancelled() else None  # seen: nobody may be waiting
             raise
         else:
@@ -49,8 +55,17 @@ def single_flight(next: Send) -> Send:
             if not flight.cancelled():
                 raise  # it is this request that was cancelled
             return await send(request)  # its leader was: somebody else leads now
+        except LlmctlError as error:
+            raise own(error) from None
         if request.on_text is not None:
             request.on_text(response.text)
         return replace(response, cached="shared", cost=0, saved=response.cost, tried=(), ttft=None)
 
     return send
+
+
+def own(error: LlmctlError) -> LlmctlError:
+    """The leader's error as a follower's, who tried nothing and pays nothing."""
+    copy = type(error).__new__(type(error), *error.args)
+    vars(copy).update(vars(error), tried=())
+    return copy

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from itertools import count
 from operator import itemgetter
 from pathlib import Path
@@ -23,7 +25,7 @@ CALL = (
     "id", "at", "run", "profile", "model", "asked", "provider", "tag", "status", "error", "finish",
     "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "estimated",
     "cost", "saved", "billed", "hit", "attempts", "latency", "ttft", "prices",
-    "request_hash", "prompt_chars", "answer_hash", "answer_chars",
+    "request_hash", "prompt_chars", "answer_hash", "answer_chars", "more",
 )  # fmt: skip
 ATTEMPT = (
     "call", "at", "run", "profile", "model", "provider", "tag", "state", "error", "http_status", "billed",
@@ -36,6 +38,9 @@ SETTLE_ATTEMPT = """
     UPDATE attempts SET state = ?, error = ?, http_status = ?, billed = ?, cost = ?, latency = ?, model = ?
     WHERE id = ?
 """
+RARER = tuple(
+    field.name for field in fields(Usage) if field.name.endswith("_tokens") and field.name not in CALL
+)
 Row = tuple[Any, ...]
 _counted = itemgetter(*(CALL.index(name) for name in rollup.COUNTED))
 
@@ -86,6 +91,17 @@ class SqliteLedger:
         self._tickets = count(1)
         self._rows: dict[int, int] = {}
         self._kinds: dict[Kind, int] = {}
+
+    def prepare(self) -> None:
+        """Opens the file and sees that it can be written, before anything is paid for. StorageError."""
+        with self._lock:
+            try:
+                if self._db is None:
+                    self._db = connect(self.path)
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise fault(self.path, error) from None
 
     def sent(self, request: Request) -> int:
         """A number for `settled`. Alone, the row is on disk before anything is sent."""
@@ -176,7 +192,7 @@ class SqliteLedger:
         billed = billed_of(tried)
         target = request.target
         return (
-            request.call, self.clock.now() - latency, request.run_id, request.profile,
+            request.call, max(0.0, self.clock.now() - latency), request.run_id, request.profile,
             answer.model if answer is not None else target.model, target.model, target.provider, request.tag,
             "failed" if failed else "ok", failed.type if failed else None,
             answer.finish_reason if answer else None,
@@ -187,8 +203,15 @@ class SqliteLedger:
             answer.ttft if answer is not None else None, self._snapshot(billed),
             request.fingerprint[:32], chars(request.messages),
             digest(answer.text.encode("utf-8", "replace"))[:32] if answer is not None else None,
-            len(answer.text) if answer is not None else None,
+            len(answer.text) if answer is not None else None, rarer(usage),
         )  # fmt: skip
+
+
+def rarer(usage: Usage) -> str | None:
+    """The kinds of tokens that have no column, those that there are, as JSON."""
+    if not any(map(usage.__getattribute__, RARER)):
+        return None
+    return json.dumps({name: amount for name in RARER if (amount := getattr(usage, name))})
 
 
 def cost_of(outcome: Response | LlmctlError) -> int | None:

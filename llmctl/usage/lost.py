@@ -41,9 +41,7 @@ def calls(db: sqlite3.Connection, query: Query, now: float) -> list[Lost]:
             AND NOT EXISTS (SELECT 1 FROM calls WHERE id = attempts.call) {conditions}
         GROUP BY call HAVING min(at) >= ? AND min(at) < ? ORDER BY 2
     """  # noqa: S608  # our own names
-    since = -1e18 if query.since is None else query.since
-    until = 1e18 if query.until is None else query.until
-    rows = db.execute(sql, (*query.filters.values(), since, until))
+    rows = db.execute(sql, (*query.filters.values(), *query.window))
     return [Lost(*row[:-1]) for row in rows if now - row[1] > DAY_S or not alive(row[-1])]
 
 

@@ -15,6 +15,8 @@ from llmctl.usage.schema import reading
 
 BY = ("day", "hour", "month", "model", "profile", "provider", "tag", "run", "status")
 RANKS = (0.5, 0.95, 0.99)
+FAR = 1e15
+"""Seconds, thirty million years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class Query:
     profile: str | None = None
     model: str | None = None
     tag: str | None = None
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Since and until, where not given so far away that no call lies beyond."""
+        return -FAR if self.since is None else self.since, FAR if self.until is None else self.until
 
     @property
     def filters(self) -> dict[str, str]:

@@ -49,7 +49,8 @@ MIGRATIONS = (
         request_hash TEXT NOT NULL,
         prompt_chars INTEGER NOT NULL,
         answer_hash TEXT,
-        answer_chars INTEGER
+        answer_chars INTEGER,
+        more TEXT                      -- rarer kinds of tokens by name, as JSON; NULL: none
     );
     CREATE INDEX calls_at ON calls (at);
     CREATE TABLE attempts (

@@ -88,24 +88,19 @@ class _Reader:
 
     def _occupied(self) -> tuple[list[int], int]:
         """The longest slots that hold any call looked for, and how many calls these hold."""
-        since, until = self.query.since, self.query.until
-        rows = self.db.execute(
-            f"SELECT slot, sum(calls) FROM slots JOIN kinds AS t ON t.id = kind WHERE size = {LONGEST}"  # noqa: S608
-            f" AND slot >= ? AND slot <= ? {self.conditions} GROUP BY slot ORDER BY slot",
-            (
-                -1e18 if since is None else since // LONGEST,
-                1e18 if until is None else until // LONGEST,
-                *self.values,
-            ),
-        ).fetchall()
+        since, until = self.query.window
+        sql = f"""
+            SELECT slot, sum(calls) FROM slots JOIN kinds AS t ON t.id = kind
+            WHERE size = {LONGEST} AND slot >= ? AND slot <= ? {self.conditions} GROUP BY slot ORDER BY slot
+        """  # noqa: S608  # our own names
+        rows = self.db.execute(sql, (since // LONGEST, until // LONGEST, *self.values)).fetchall()
         return [slot for slot, _ in rows], sum(calls for _, calls in rows)
 
     def read(self, exact: bool) -> dict[Key, Tally]:
         self.db.execute("CREATE TEMP TABLE IF NOT EXISTS pieces (size INTEGER, first, last, name TEXT)")
         self.db.execute("DELETE FROM pieces")
-        self.db.executemany(
-            "INSERT INTO pieces VALUES (?, ?, ?, ?)", self._pieces(() if exact else rollup.SIZES)
-        )
+        sizes = () if exact else (LONGEST,) if self.by_run else rollup.SIZES
+        self.db.executemany("INSERT INTO pieces VALUES (?, ?, ?, ?)", self._pieces(sizes))
         found: dict[Key, Tally] = {}
         for row in self._rows(_ROWS, "t"):
             tally = self._tally(found, row)
@@ -163,5 +158,5 @@ class _Reader:
             yield from times.split(start, end, self.unit, self.where)
 
     def _within(self, start: float, end: float) -> tuple[float, float]:
-        since, until = self.query.since, self.query.until
-        return start if since is None else max(start, since), end if until is None else min(end, until)
+        since, until = self.query.window
+        return max(start, since), min(end, until)

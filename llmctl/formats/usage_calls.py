@@ -1,0 +1,58 @@
+"""The ledger's calls, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llmctl.formats.report import Column, Row, Shown, Table
+from llmctl.formats.usage import money, named, seconds
+from llmctl.usage import times
+from llmctl.usage.calls import Call
+from llmctl.usage.report import Query
+
+
+def table(found: Sequence[Call], tz: str | None) -> Table:
+    """A line for each call."""
+    where = times.zone(tz)
+    columns = (
+        Column("time", key="at"),
+        Column("status"),
+        Column("model"),
+        Column("tag", extra=3),
+        Column("profile", extra=5),
+        Column("run", key="run_id", extra=6),
+        Column("input", "right", "input_tokens", extra=2),
+        Column("output", "right", "output_tokens", extra=2),
+        Column("cost", "right", "cost_usd"),
+        Column("saved", "right", "saved_usd", extra=4),
+        Column("took", "right", "latency_s", extra=1),
+        Column("ttft", "right", "ttft_s", extra=7),
+    )
+    return Table("", columns, [_call(call, where) for call in found], note="" if found else "no calls")
+
+
+def _call(call: Call, where: times.Zone) -> Row:
+    at = times.iso(call.at, where)
+    status = call.error or f"cached ({call.hit})" if call.error or call.hit else call.status
+    return [
+        Shown(at, at[:19].replace("T", " ")),
+        Shown(call.status, status),
+        call.model,
+        named(call.tag),
+        call.profile,
+        call.run,
+        call.input_tokens,
+        call.output_tokens,
+        money(call.cost, call.cost is None),
+        money(call.saved, call.saved is None),
+        seconds(call.latency),
+        seconds(call.ttft),
+    ]
+
+
+def envelope(found: Sequence[Call], query: Query) -> dict[str, Any]:
+    """The object of `usage --calls --json`, without its schema number."""
+    where = times.zone(query.tz)
+    since, until = (None if at is None else times.iso(at, where) for at in (query.since, query.until))
+    return {"since": since, "until": until, "calls": [call.envelope(where) for call in found]}
