@@ -17,10 +17,11 @@ from pathlib import Path
 from bench.measure import once, record, table
 
 PY = sys.executable
-WORDS = (
+PROSE = (
     "the quick brown fox jumps over a lazy dog while seven wizards brew potent soup under starlight and the "
     "invoice number of every customer stands in the first column of an unread spreadsheet"
-).split()
+)
+WORDS = PROSE.split()
 SYSTEM = " ".join(WORDS * 10)
 BASELINE = """
 import json, sys
@@ -53,8 +54,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         env = {
-            "PATH": os.environ["PATH"], "HOME": folder, "LLMCTL_HOME": str(home / "state"), "LLMCTL_PROFILE": "dev",
-            "OPENAI_API_KEY": "none", "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+            "PATH": os.environ["PATH"], "HOME": folder, "LLMCTL_HOME": str(home / "state"),
+            "LLMCTL_PROFILE": "dev", "OPENAI_API_KEY": "none", "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
         }  # fmt: skip
         small, large = home / "small.jsonl", home / "large.jsonl"
         fill(small, rows // 10)

@@ -90,15 +90,15 @@ class Targets:
             model=model,
             provider=provider,
             api_base=endpoint(provider, self.environ, declared),
-            keys=rule.keys or shared.keys or self._keys(lodging.keys, bool(declared)),
+            keys=rule.keys or shared.keys or self._keys(lodging.keys, lodging.keyless or bool(declared)),
             headers={**shared.headers, **rule.headers},
             timeouts=timeouts(rule.timeout or self.profile.timeout),
         )
 
-    def _keys(self, names: tuple[str, ...], own_server: bool) -> tuple[str, ...]:
+    def _keys(self, names: tuple[str, ...], optional: bool) -> tuple[str, ...]:
         """The usual variables that are set; else the first, so that its absence is told by name."""
         present = tuple(f"env:{name}" for name in names if self.environ.get(name))
-        return present[:1] or (() if own_server or not names else (f"env:{names[0]}",))
+        return present[:1] or (() if optional or not names else (f"env:{names[0]}",))
 
 
 def timeouts(rule: TimeoutRule) -> Timeouts:

@@ -240,6 +240,8 @@ def interruptible(numbers: list[int]) -> Iterator[None]:
 
 def guard_files(job: Job, source: Source) -> None:
     """UsageError where the input would be overwritten, StorageError where OUT is no regular file."""
+    if job.out is not None and job.out.is_dir():
+        raise StorageError(f"{job.out}: a folder", hint="name the file that the answers go to")
     for path in (job.out, job.failed_out, job.journal):
         if path is None or not path.exists():
             continue
