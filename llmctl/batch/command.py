@@ -64,6 +64,11 @@ class Batch:
         """Nothing is in flight any more."""
         self.tally = Tally()
         self.progress = Progress(self.tally, quiet=quiet, live=live)
+        self.emitter: Callable[[Finisher], Emitter] = Emitter
+        """What rows go to where there is no OUT."""
+        self.listens = True
+        """Whether signals are this batch's to answer."""
+        self._stop: LlmctlError | None = None
         self.store: Store
         self.runner: Runner
 
@@ -130,15 +135,19 @@ class Batch:
         from llmctl.pipeline import build
 
         await loop()
-        runner = self.runner = Runner(self.job, self.composer, build(self.services), self.store, self.tally)
         veil = self.composer.veil
         finisher = Finisher(
             self.job, self.source, self.store, template=self.job.template, restore=veil.up if veil else None
         )
-        emitter = Emitter(finisher) if self.job.out is None else None
+        emitter = self.emitter(finisher) if self.job.out is None else None
+        send = build(self.services)
+        runner = self.runner = Runner(
+            self.job, self.composer, emitter.gate(send) if emitter else send, self.store, self.tally
+        )
+        runner.halted = self._stop
         if emitter is not None:
             runner.on_row = emitter.row
-        listening = self._listen(asyncio.get_running_loop())
+        listening = self._listen(asyncio.get_running_loop()) if self.listens else []
         ended = asyncio.Event()
         flusher = asyncio.create_task(self._keep_flushing(ended))
         try:
@@ -148,6 +157,7 @@ class Batch:
         finally:
             ended.set()
             await flusher
+        self._try(self.services.flush)
         self.ended = True
         with interruptible(listening):
             self._try(lambda: self._end(finisher, emitter))
@@ -158,6 +168,13 @@ class Batch:
             damaged=self.store.journal.damaged,
             bug=runner.bug,
         )
+
+    def stop(self) -> None:
+        """As the first signal does: nothing more is sent, what is in flight is finished."""
+        self._stop = Interrupted(signal.SIGINT)
+        if hasattr(self, "runner"):
+            self.runner.halt(self._stop)
+            self.services.wake()
 
     def _end(self, finisher: Finisher, emitter: Emitter | None) -> None:
         """What was finished reaches its reader: all of OUT, unless a signal or the disk cut it short."""

@@ -42,10 +42,12 @@ class Job:
     retry_failed: bool = False
     order: Literal["input", "done"] = "input"
     format: Literal["llmctl", "openai"] | None = None
+    kept: Path | None = None
+    """The journal of a batch without OUT; None: it ends with the batch."""
 
     @property
     def journal(self) -> Path | None:
-        return self.out and self.out.with_name(self.out.name + ".journal")
+        return self.out.with_name(self.out.name + ".journal") if self.out else self.kept
 
     @property
     def failed_out(self) -> Path | None:

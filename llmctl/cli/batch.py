@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Annotated
 
 import typer
 
+from llmctl.ask import is_auto
 from llmctl.cli.failure import one_line
 from llmctl.cli.inputs import usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services
-from llmctl.cli.shared import Asking, ask_of, spread
+from llmctl.cli.shared import Asking, ask_of, optimized, shortened, spread
 from llmctl.core.errors import Interrupted, LlmctlError, UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -80,10 +82,21 @@ def batch(
         from llmctl.cli.estimate import of_batch
 
         return of_batch(opened, job, source)
-    live = sys.stderr.isatty() and not options.json
+    live = sys.stderr.isatty() and not options.json and not (os.environ.get("CI") or dumb())
     batched = Batch(opened, job, Source(None if source == "-" else source), quiet=options.quiet, live=live)
     outcome = run_core(batched.run())
+    if (shortener := job.ask.recipe.shortener) is not None and shortener.prompts:
+        name = None if is_auto(opened, job.ask.model) else job.ask.model
+        model = opened.targets.choose(name).target.model
+        outcome.summary.update(optimized(opened, shortener, model))
+        if not options.quiet and not options.json:
+            sys.stderr.write(f"llmctl: {shortened(shortener)}\n")
     return told(outcome, job, options)
+
+
+def dumb() -> bool:
+    """Whether the terminal cannot draw a line anew."""
+    return os.environ.get("TERM", "dumb") in ("dumb", "unknown")
 
 
 def told(outcome: object, job: object, options: Globals) -> int:
