@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import asyncio
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+FEWEST_RETRIES = 10
+"""A batch may try again for a tenth of its rows, and a small one so often."""
 FLUSH_S = 0.05
 
 
@@ -128,9 +130,13 @@ class Batch:
         import asyncio
 
         from llmctl.pipeline import build
+        from llmctl.stages.retry import Allowance
 
         await loop()
+        self.services.allowance = Allowance(max(FEWEST_RETRIES, self.tally.rows // 10))
         runner = self.runner = Runner(self.job, self.composer, build(self.services), self.store, self.tally)
+        runner.on_halt = self.services.wake
+        self.services.paces.on_grown = runner.widen
         veil = self.composer.veil
         finisher = Finisher(
             self.job, self.source, self.store, template=False, restore=veil.up if veil else None

@@ -32,6 +32,8 @@ MIGRATIONS = (
     """,
 )
 GET = "SELECT value, expires FROM counters WHERE key = ?"
+FIND = "SELECT key, value FROM counters WHERE key >= ? AND key < ? AND (expires IS NULL OR expires > ?)"
+LAST = "\U0010ffff"
 PUT = """
     INSERT INTO counters (key, value, expires) VALUES (?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires
@@ -113,6 +115,10 @@ class SqliteState:
             self._sweep(db)
             rows = db.execute("SELECT keys, amount, state FROM holds WHERE state <> 'lost'").fetchall()
         return [Held(tuple(orjson.loads(keys)), amount, state == "sent") for keys, amount, state in rows]
+
+    def find(self, prefix: str) -> Mapping[str, int]:
+        with self._reading() as db:
+            return dict(db.execute(FIND, (prefix, prefix + LAST, self._now())).fetchall())
 
     def close(self) -> None:
         with self._lock:
