@@ -13,6 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a script it would see docs/ alone
+
+from bench import figures
 from llmctl import pipeline
 from llmctl.cli.app import COMMANDS, group
 from llmctl.core import errors, profile
@@ -51,7 +54,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield DOCS / "profiles.md", filled(DOCS / "profiles.md", "keys", key_tables())
     yield DOCS / "exit-codes.md", filled(DOCS / "exit-codes.md", "errors", error_table())
     yield DOCS / "architecture.md", filled(DOCS / "architecture.md", "stages", stage_table())
-    yield ROOT / "README.md", filled(ROOT / "README.md", "not yet", not_yet())
+    yield ROOT / "README.md", figures.filled(filled(ROOT / "README.md", "not yet", not_yet()))
 
 
 def filled(path: Path, name: str, text: str) -> str:
@@ -271,7 +274,7 @@ def not_yet() -> str:
 def stage_table() -> str:
     """The stages in their order, each with the first line of its module."""
     services = Services({}, name="local", home=Path("/nonexistent"))
-    modules = [stage.func.__module__ for stage in pipeline.stages(services)]  # type: ignore[attr-defined]  # partials
+    modules = [stage.func.__module__ for stage in pipeline.stages(services)]
     rows = []
     for number, module in enumerate([*modules, "llmctl.stages.provider"], 1):
         name = module.rpartition(".")[2]

@@ -58,7 +58,8 @@ def said(command: str, folder: Path, server: TestServer) -> tuple[str, str]:
         ["bash", "-c", f'llmctl() {{ "{sys.executable}" -m llmctl "$@"; }}; {command}'],
         cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=60,
         env={
-            "PATH": os.environ["PATH"], "HOME": str(folder), "LLMCTL_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT),
+            "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT),
+            "HOME": str(folder), "LLMCTL_HOME": str(folder / "home"),
             "OPENAI_BASE_URL": server.openai, "OPENAI_API_KEY": "sk-" + "test" * 6,
         },
     )  # fmt: skip

@@ -12,6 +12,9 @@ from llmctl.recipe import PLAIN, Prepared, Recipe
 from llmctl.services import Services
 from llmctl.targets import Choice
 
+AUTO = "auto"
+"""In place of a model's name: the cheapest of the profile's candidates that fits the prompt."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -41,11 +44,23 @@ def asked(ask: Ask, prepared: Prepared) -> Ask:
 
 
 def compose(services: Services, ask: Ask) -> Request:
-    """The Request, its keys still references. UsageError where there is nothing to ask."""
+    """The Request, its keys still references. UsageError where there is nothing to ask.
+
+    With the model `auto` also what `Choice.require` raises where no candidate will do.
+    """
     messages = ask.recipe.messages(ask.prompt, system=ask.system, history=ask.messages)
     if not any(message.get("role") != "system" for message in messages):
         raise UsageError("there is no prompt", hint="llmctl run 'PROMPT', or pipe a text into it")
+    if is_auto(services, ask.model):
+        from llmctl.choice import Chooser
+
+        ask = replace(ask, model=Chooser(services, ask).name(messages, ask.params))
     return replace(base(services, ask), messages=messages, on_text=ask.on_text)
+
+
+def is_auto(services: Services, name: str | None) -> bool:
+    """Whether the model is to be chosen by the prompt; a model of that name goes before."""
+    return name == AUTO and AUTO not in services.profile.models
 
 
 def base(services: Services, ask: Ask, choice: Choice | None = None) -> Request:
@@ -57,7 +72,9 @@ def base(services: Services, ask: Ask, choice: Choice | None = None) -> Request:
         params=choice.params,
         defaults=choice.defaults,
         schema=ask.schema,
+        climb=choice.climb,
         cot=ask.recipe.cot,
+        renderer=ask.recipe.renderer,
         cache=ask.cache,
         key=choice.target.keys[0] if choice.target.keys else None,
         tag=ask.tag,

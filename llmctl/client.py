@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llmctl.ask import Ask, compose
+from llmctl.ask import Ask, asked, compose
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import OnText, Response, Send
 from llmctl.pipeline import build
@@ -27,6 +27,21 @@ if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
+WISHES = frozenset(
+    (
+        "template",
+        "variables",
+        "examples",
+        "choose",
+        "seed",
+        "cot",
+        "files",
+        "schema",
+        "optimize",
+        "max_tokens",
+    )
+)
+"""Keywords that make a recipe: the fields of `llmctl.wish.Wish`."""
 
 
 class Client:
@@ -55,8 +70,12 @@ class Client:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def arun(self, prompt: str, **ask: Any) -> Response:
-        """One answer. Keywords are those of `llmctl.ask.Ask`: system, model, params, tag, cache, …"""
-        request = compose(self.services, Ask(prompt, **ask))
+        """One answer. Keywords are those of `llmctl.ask.Ask`: system, model, params, tag, cache, …
+
+        And those of `llmctl.wish.Wish`: template, variables, examples, choose, seed, cot, files, schema,
+        optimize, max_tokens. With a schema, `response.parsed` is the value that fits it.
+        """
+        request = compose(self.services, self._ask(prompt, ask))
         return await self._pipeline()(request)
 
     def run(self, prompt: str, **ask: Any) -> Response:
@@ -92,6 +111,15 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _ask(self, prompt: str, given: Mapping[str, Any]) -> Ask:
+        wished = {name: value for name, value in given.items() if name in WISHES}
+        ask = Ask(prompt, **{name: value for name, value in given.items() if name not in WISHES})
+        if not wished:
+            return ask
+        from llmctl.wish import Wish, prepare
+
+        return asked(ask, prepare(self.services, Wish(**wished), ask.model, ask.params))
 
     def _pipeline(self) -> Send:
         if self._send is None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmctl.core.canonical import clean
-from llmctl.core.errors import UsageError
+from llmctl.core.canonical import clean, digest
 from llmctl.core.model import Message
 
 if TYPE_CHECKING:
     from llmctl.prompts.attach import Attachment
     from llmctl.prompts.examples import Chooser
     from llmctl.prompts.render import Renderer
-    from llmctl.services import Services
+    from llmctl.prompts.shorten import Shortener
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +24,11 @@ class Recipe:
     values: Mapping[str, Any] = field(default_factory=dict)
     chooser: Chooser | None = None
     inside: bool = False
+    room: Room | None = None
+    """What examples must leave room for; None: there are none, or the window is unknown."""
     cot: bool = False
     files: tuple[Attachment, ...] = ()
+    shortener: Shortener | None = None
 
     def messages(
         self,
@@ -41,27 +42,40 @@ class Recipe:
         if self.renderer is None:
             found = plain(prompt, system, history)
         else:
-            found = self._rendered(self.renderer, prompt, system, {**self.values, **(variables or {})})
+            found = self._rendered(self.renderer, prompt, system, variables or {})
         if not found:
             return ()
-        if self.chooser is not None:
-            from llmctl.prompts.examples import join
-
-            found = join(found, self.chooser.choose(prompt or question(found)), self.inside)
+        asked = prompt or question(found)
         if self.files:
             from llmctl.prompts.attach import attach
 
             found = attach(found, self.files)
-        if self.cot:
-            from llmctl.prompts.reasoning import instruct
+        if self.chooser is not None:
+            found = self._with_examples(self.chooser, found, asked)
+        return self._finished(found)
 
-            found = instruct(found)
-        return found
+    def _finished(self, found: tuple[Message, ...]) -> tuple[Message, ...]:
+        if self.cot:
+            from llmctl.prompts.reasoning import instruct, instruction
+        if self.shortener is not None:
+            found = self.shortener(found, instruction() if self.cot else "")
+        return instruct(found) if self.cot else found
+
+    def _with_examples(self, chooser: Chooser, found: tuple[Message, ...], asked: str) -> tuple[Message, ...]:
+        from llmctl.prompts.examples import join
+
+        joined = join(found, chooser.choose(asked), self.inside)
+        if self.room is None or self.room.holds(joined):
+            return joined
+        return join(found, chooser.choose(asked, self.room.left(found)), self.inside)
 
     def _rendered(
-        self, renderer: Renderer, prompt: str, system: str | None, values: dict[str, Any]
+        self, renderer: Renderer, prompt: str, system: str | None, row: Mapping[str, Any]
     ) -> tuple[Message, ...]:
         """A prompt beside a template fills its variable, or follows its text."""
+        values = {**self.values, **row}
+        if "prompt" in row and "prompt" in renderer.names:
+            prompt = ""  # the row's `prompt` is a variable like its other fields
         name = renderer.prompt_variable(values) if prompt.strip() else None
         if name is not None:
             values[name] = prompt
@@ -74,6 +88,44 @@ class Recipe:
         if prompt.strip() and name is None:
             found = (*found, {"role": "user", "content": clean(prompt)})
         return found
+
+    def told(self) -> list[Any]:
+        """All that decides what prompts become, the same in every process."""
+        return [
+            str(self.renderer.template) if self.renderer else None,
+            dict(self.values),
+            self.chooser and self.chooser.told,
+            self.inside,
+            self.cot,
+            [[file.name, file.text or digest(file.image or b"")] for file in self.files],
+            [self.shortener.limit] if self.shortener else None,
+        ]
+
+
+class Room:
+    """How many tokens a prompt with its examples may have; `warn` is told once of examples left out."""
+
+    def __init__(
+        self, tokens: int, count: Callable[[Sequence[Message]], int], model: str, warn: Callable[[str], None]
+    ) -> None:
+        self.tokens = tokens
+        self._count = count
+        self._model = model
+        self._warn = warn
+        self._warned = False
+
+    def holds(self, messages: Sequence[Message]) -> bool:
+        """Whether they fit; counted only where it may get close."""
+        from llmctl.pricing.tokens import upper_bound
+
+        return upper_bound(messages, model=self._model) <= self.tokens or self._count(messages) <= self.tokens
+
+    def left(self, messages: Sequence[Message]) -> int:
+        """Tokens left for examples beside these messages."""
+        if not self._warned:
+            self._warned = True
+            self._warn(f"not all examples fit into the context window of {self._model}; some are left out")
+        return max(self.tokens - self._count(messages), 0)
 
 
 PLAIN = Recipe()
@@ -99,20 +151,6 @@ def question(messages: Sequence[Message]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A recipe in the words of the command line; every part may be absent."""
-
-    template: str | None = None
-    variables: Sequence[str] = ()
-    examples: str | None = None
-    choose: str | None = None
-    seed: int = 0
-    cot: bool = False
-    files: Sequence[str] = ()
-    schema: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Prepared:
     """The recipe, and what the template says of model, parameters and schema."""
 
@@ -120,66 +158,3 @@ class Prepared:
     model: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     schema: Mapping[str, Any] | None = None
-
-
-def prepare(services: Services, wish: Wish) -> Prepared:
-    """Loads and compiles what is wished for. ConfigError (3) for files, UsageError (2) for bad values."""
-    if wish == Wish():
-        return Prepared()
-    template = renderer = None
-    if wish.template:
-        from llmctl.prompts.render import Renderer
-        from llmctl.prompts.templates import Folders, load
-
-        template = load(wish.template, Folders(services.places.project, services.places.user))
-        renderer = Renderer(template)
-    elif wish.variables:
-        raise UsageError("-V needs a template", hint="name one with -t; see llmctl prompt list")
-    recipe = Recipe(
-        renderer=renderer,
-        values=_values(wish.variables),
-        chooser=_chooser(wish, template.examples if template else None),
-        inside=bool(template and template.examples and template.examples.inside and not wish.examples),
-        cot=wish.cot or bool(template and template.cot),
-        files=_files(wish.files),
-    )
-    spec = wish.schema or (template.schema if template else None)
-    folder = template.folder if template and not wish.schema else None
-    return Prepared(
-        recipe,
-        template.model if template else None,
-        template.params if template else {},
-        _schema(spec, folder) if spec is not None else None,
-    )
-
-
-def _values(assignments: Sequence[str]) -> Mapping[str, Any]:
-    if not assignments:
-        return {}
-    from llmctl.prompts.variables import parse_assignments
-
-    return parse_assignments(assignments)
-
-
-def _chooser(wish: Wish, rule: Any) -> Chooser | None:
-    if not wish.examples and rule is None:
-        return None
-    from llmctl.prompts import examples
-
-    if wish.examples:
-        return examples.Chooser(examples.load(Path(wish.examples)), wish.choose or "all", seed=wish.seed)
-    return examples.Chooser(examples.from_rule(rule), wish.choose or rule.choose, seed=wish.seed)
-
-
-def _files(names: Sequence[str]) -> tuple[Attachment, ...]:
-    if not names:
-        return ()
-    from llmctl.prompts.attach import read
-
-    return tuple(read(Path(name).expanduser(), name) for name in names)
-
-
-def _schema(spec: Mapping[str, Any] | str, folder: Path | None) -> Mapping[str, Any]:
-    from llmctl.prompts.schema import load
-
-    return load(spec, folder=folder, classes=True)

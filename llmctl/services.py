@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from llmctl.config.resolve import Resolved
     from llmctl.core.ports import Judge, Provider, State
+    from llmctl.facts import Facts
     from llmctl.pricing.book import PriceBook
     from llmctl.resilience.circuit import Circuits
     from llmctl.resilience.pace import Paces
@@ -66,7 +67,7 @@ class SystemRandom:
         return int.from_bytes(os.urandom(7)) / (1 << 56)
 
 
-GRAMMAR = frozenset({"local", "openai", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
+GRAMMAR = frozenset({"local", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
 """Providers whose servers take a schema for every model."""
 
 
@@ -209,6 +210,13 @@ class Services:
 
         return PriceBook(self.home / "prices", self.profile.prices)
 
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of models before they are asked."""
+        from llmctl.facts import Facts
+
+        return Facts(lambda: self.prices)
+
     def price(self, answered: str, asked: str, usage: Usage) -> Nanos | None:
         """By the model that answered, else by the one that was asked."""
         from llmctl.pricing.cost import cost
@@ -219,8 +227,10 @@ class Services:
     def most(self, request: Request) -> Nanos:
         """The most that one attempt can cost. BudgetError where that is not known."""
         from llmctl.pricing.reservation import reservation
+        from llmctl.providers.catalog import house
 
-        return reservation(request, self.prices)
+        sent_as_is = house(request.target.provider).route in ("openai", "local")
+        return reservation(request, self.prices, sent_as_is=sent_as_is)
 
     @cached_property
     def state(self) -> State:
@@ -309,7 +319,9 @@ class Services:
         """Whether the model takes a JSON schema itself; else it is put into the text."""
         if request.target.provider in GRAMMAR:
             return True
-        entry = self.prices.info(request.target.model) or {}
+        entry = self.prices.info(request.target.model)
+        if entry is None:
+            return request.target.provider == "openai"  # newer than the price file
         return bool(entry.get("supports_response_schema"))
 
     def estimate(self, request: Request, response: Response) -> Usage:

@@ -9,7 +9,7 @@ from typing import Any
 from llmctl.config.nodes import ProfileError
 from llmctl.config.schema import suggest
 from llmctl.core.errors import UsageError
-from llmctl.core.model import Request, Target, Timeouts, replace
+from llmctl.core.model import Request, Step, Target, Timeouts, replace
 from llmctl.core.profile import DEFAULT_PARAMS, ModelRule, Profile, ProviderRule, TimeoutRule
 from llmctl.providers.catalog import endpoint, house
 
@@ -19,11 +19,15 @@ Near = Callable[[str], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A target with its parameters; `defaults` are the names of those nobody asked for."""
+    """A target with its parameters; `defaults` are the names of those nobody asked for.
+
+    `climb` is the rest of the profile's cascade, where no model was named.
+    """
 
     target: Target
     params: Mapping[str, Any]
     defaults: frozenset[str]
+    climb: tuple[Step, ...] = ()
 
 
 class Targets:
@@ -44,7 +48,11 @@ class Targets:
         self.where = where
 
     def choose(self, name: str | None, extra: Mapping[str, Any] | None = None) -> Choice:
-        """`name` None is the profile's first model. `extra` parameters win; null removes one."""
+        """`name` None: the cascade, else the first model. `extra` parameters win; null removes one."""
+        if name is None and self.profile.cascade:
+            first, *rest = (self.choose(step, extra) for step in self.profile.cascade)
+            climb = tuple(Step(step.target, step.params, step.defaults) for step in rest)
+            return Choice(first.target, first.params, first.defaults, climb)
         rule = self._rule(name)
         params: dict[str, Any] = {**DEFAULT_PARAMS, **self.profile.params, **rule.params, **(extra or {})}
         asked = {*self.profile.params, *rule.params, *(extra or {})}
@@ -82,15 +90,15 @@ class Targets:
             model=model,
             provider=provider,
             api_base=endpoint(provider, self.environ, declared),
-            keys=rule.keys or shared.keys or self._keys(lodging.keys, bool(declared)),
+            keys=rule.keys or shared.keys or self._keys(lodging.keys, lodging.keyless or bool(declared)),
             headers={**shared.headers, **rule.headers},
             timeouts=timeouts(rule.timeout or self.profile.timeout),
         )
 
-    def _keys(self, names: tuple[str, ...], own_server: bool) -> tuple[str, ...]:
+    def _keys(self, names: tuple[str, ...], optional: bool) -> tuple[str, ...]:
         """The usual variables that are set; else the first, so that its absence is told by name."""
         present = tuple(f"env:{name}" for name in names if self.environ.get(name))
-        return present[:1] or (() if own_server or not names else (f"env:{names[0]}",))
+        return present[:1] or (() if optional or not names else (f"env:{names[0]}",))
 
 
 class StandIns:

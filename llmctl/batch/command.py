@@ -101,7 +101,7 @@ class Batch:
             nonlocal count
             count = 0
             for raw in self.source.raw_rows():
-                row = parse(raw, template=False)
+                row = parse(raw, self.job.template)
                 count += 1
                 yield row.id, row.line
 
@@ -139,7 +139,7 @@ class Batch:
         self.services.paces.on_grown = runner.widen
         veil = self.composer.veil
         finisher = Finisher(
-            self.job, self.source, self.store, template=False, restore=veil.up if veil else None
+            self.job, self.source, self.store, template=self.job.template, restore=veil.up if veil else None
         )
         emitter = Emitter(finisher) if self.job.out is None else None
         if emitter is not None:
@@ -185,7 +185,7 @@ class Batch:
     def _rows(self) -> Iterator[Row]:
         for raw in self.source.raw_rows():
             if self.job.takes(raw.number):
-                yield parse(raw, template=False)
+                yield parse(raw, self.job.template)
             elif self.job.limit is not None and raw.number >= self.job.limit:
                 return
 
@@ -246,6 +246,8 @@ def interruptible(numbers: list[int]) -> Iterator[None]:
 
 def guard_files(job: Job, source: Source) -> None:
     """UsageError where the input would be overwritten, StorageError where OUT is no regular file."""
+    if job.out is not None and job.out.is_dir():
+        raise StorageError(f"{job.out}: a folder", hint="name the file that the answers go to")
     for path in (job.out, job.failed_out, job.journal):
         if path is None or not path.exists():
             continue

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmctl.ask import Ask
+from llmctl.ask import Ask, is_auto
 from llmctl.ask import base as base_request
+from llmctl.batch.outputs import seal_of
 from llmctl.batch.rows import Row
 from llmctl.core.canonical import canonical, digest
 from llmctl.core.model import Message, Request, replace
@@ -18,6 +19,7 @@ from llmctl.targets import Choice
 
 if TYPE_CHECKING:
     from llmctl.batch.veil import Veil
+    from llmctl.choice import Chooser
 
 
 NO_MATTER = frozenset(
@@ -52,6 +54,11 @@ class Job:
     def failed_out(self) -> Path | None:
         return self.out and self.out.with_name(self.out.name + ".failed.jsonl")
 
+    @property
+    def template(self) -> bool:
+        """Whether rows are variables of a template."""
+        return self.ask.recipe.renderer is not None
+
     def takes(self, row: int) -> bool:
         """Whether the row of that number belongs to this run."""
         if self.limit is not None and row >= self.limit:
@@ -69,23 +76,13 @@ class Job:
             if path.partition(".")[0] not in NO_MATTER
         ]
         ask = self.ask
-        recipe = ask.recipe
-        template = recipe.renderer.template if recipe.renderer else None
-        told = [
-            str(template),
-            recipe.values,
-            recipe.chooser and str(vars(recipe.chooser)),
-            recipe.inside,
-            recipe.cot,
-        ]
         asked = [
             ask.system,
             ask.model,
             dict(ask.params),
             list(ask.messages),
             ask.schema,
-            told,
-            str(recipe.files),
+            ask.recipe.told(),
         ]
         shape = [self.limit, self.shard, self.order, self.format]
         return digest(canonical([values, asked, shape]))[:32]
@@ -102,14 +99,15 @@ class Composer:
 
     def request(self, row: Row) -> Request:
         """The row's Request; LlmctlError where it cannot be one (unknown model)."""
-        name = row.model or self.ask.model
+        name, messages = row.model or self.ask.model, self.messages(row)
+        if is_auto(self.services, name):
+            name = self._chooser.name(messages, {**self.ask.params, **row.params}, row.tag)
         base = self._template.get(name)
         if base is None:
             base = self._template[name] = base_request(self.services, self.ask, self._choice(name, {}))
-        messages = self.messages(row)
         if row.params:
             choice = self._choice(name, row.params)
-            base = replace(base, params=choice.params, defaults=choice.defaults)
+            base = replace(base, params=choice.params, defaults=choice.defaults, climb=choice.climb)
         return replace(base, messages=messages, tag=row.tag or self.ask.tag, keep_body=row.openai)
 
     @cached_property
@@ -122,6 +120,10 @@ class Composer:
 
         return Veil(rule, self.request, self.services.answers.ready)
 
+    def opens(self, payload: bytes) -> bool:
+        """Whether what is hidden in a record can be put back under the profile as it is now."""
+        return seal_of(payload) in (b"", self.veil.seal if self.veil else b"")
+
     def label(self, row: Row) -> Row:
         """The row as the journal may know it."""
         return row if self.veil is None else self.veil.label(row)
@@ -131,6 +133,12 @@ class Composer:
         history = (*ask.messages, *row.messages) if row.messages else ask.messages
         system = row.system if row.system is not None else ask.system
         return ask.recipe.messages(row.prompt or "", system=system, history=history, variables=row.variables)
+
+    @cached_property
+    def _chooser(self) -> Chooser:
+        from llmctl.choice import Chooser
+
+        return Chooser(self.services, self.ask)
 
     def _choice(self, name: str | None, params: Mapping[str, Any]) -> Choice:
         if params:

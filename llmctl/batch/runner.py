@@ -118,7 +118,7 @@ class Runner:
     def _known(self, row: Row, key: str) -> bool:
         """Whether the request has ended already, in this run or an earlier one."""
         record = self.store.find(key)
-        if record is None:
+        if record is None or not self.composer.opens(record.payload):
             self.tally.changed += row.number in self.store.held
             return False
         if record.offset >= self.store.began:
@@ -152,10 +152,8 @@ class Runner:
         offset: int | None = None
         try:
             outcome = await self._outcome(request)
-            if outcome is not None and self.composer.veil is not None:
-                outcome = self.composer.veil.down(request, outcome)
             if outcome is not None:
-                offset = self._settle(row, key[:KEY], outcome)
+                offset = self._settle(row, key[:KEY], outcome, request)
         finally:
             del self._flying[key]
             if not flight.done():  # whatever happened: whoever shares it must wake up
@@ -176,9 +174,15 @@ class Runner:
             self.bug = self.bug or error
             return LlmctlError(f"a bug in llmctl: {type(error).__name__}")
 
-    def _settle(self, row: Row, key: str, outcome: Response | LlmctlError) -> int:
+    def _settle(
+        self, row: Row, key: str, outcome: Response | LlmctlError, request: Request | None = None
+    ) -> int:
         kind, cost = kind_of(outcome), cost_of(outcome)
-        payload = render(self.composer.label(row), outcome, self.job.openai(row))
+        veil = self.composer.veil
+        if veil is None:
+            payload = render(row, outcome, self.job.openai(row))
+        else:
+            payload = veil.rendered(row, outcome, self.job.openai(row), request)
         try:
             offset = self.store.put(kind, row.number, key, payload)
         except StorageError:

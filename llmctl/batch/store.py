@@ -10,7 +10,7 @@ import orjson
 
 from llmctl.batch.index import Known, Offsets, Rows
 from llmctl.batch.job import Job
-from llmctl.batch.journal import KEY, NO_KEY, VERSION, Journal, Record
+from llmctl.batch.journal import KEY, NO_KEY, VERSION, Journal, Record, look
 from llmctl.batch.source import Source
 from llmctl.core.errors import StorageError
 
@@ -84,10 +84,7 @@ class Store:
         return digest_of_file(path) in self.outs
 
     def _foreign(self) -> StorageError:
-        return StorageError(
-            f"{self.journal.path}: not a journal of this version",
-            hint="start anew with --restart, or choose another -o",
-        )
+        return foreign(self.journal.path)
 
     def find(self, key: str) -> Record | None:
         """The record of a request's identity, with the whole key compared."""
@@ -130,3 +127,38 @@ def digest_of_file(path: Path) -> str:
     """The bytes of a file as one hash."""
     with Source(str(path), kind="text") as source:
         return source.digest()
+
+
+def headed(record: Record) -> dict[str, Any] | None:
+    """The fields of a journal's first record; None where it is none of this version."""
+    if record.kind != HEAD:
+        return None
+    fields: dict[str, Any] = orjson.loads(record.payload)
+    return fields if fields.get("version") == VERSION else None
+
+
+def foreign(path: Path) -> StorageError:
+    return StorageError(
+        f"{path}: not a journal of this version",
+        hint="start anew with --restart, or choose another -o",
+    )
+
+
+def finished(job: Job) -> Known | None:
+    """The requests that a run of the job would not send again, by identity, each with a 1.
+
+    Read from OUT's journal, which is left as it is; None where nothing is finished.
+    """
+    if job.journal is None or job.restart:
+        return None
+    records = look(job.journal)
+    head = next(records, None)
+    if head is None:
+        return None
+    if headed(head) is None:
+        raise foreign(job.journal)
+    known = Known(None)
+    for record in records:
+        if record.key != NO_KEY:
+            known.put(record.key, int(record.kind == "o" or not job.retry_failed))
+    return known

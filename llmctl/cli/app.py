@@ -14,11 +14,13 @@ from llmctl.cli import failure, options
 COMMANDS = {
     "run": "Ask a model one thing.",
     "batch": "Ask every row of a file once.",
+    "estimate": "What a run or a batch would cost.",
     "usage": "What was asked, and what it cost.",
     "budget": "Budgets: limits, spent, reserved, left.",
+    "prompt": "Templates and prompts: list, show, render, check, optimize.",
     "profile": "Profiles: list, show, check, path.",
     "cache": "The cache of answers: stats, clear, prune.",
-    "models": "Models: the embedded model's weights.",
+    "models": "Models and prices: list, show, pick, update, pull.",
     "init": "Write a starter llmctl.yaml and profiles/.",
     "doctor": "What works here.",
 }

@@ -9,21 +9,24 @@ from typing import Annotated
 
 import typer
 
-from llmctl.ask import Ask
 from llmctl.cli.failure import one_line
-from llmctl.cli.inputs import key_values
+from llmctl.cli.inputs import usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services
+from llmctl.cli.shared import Asking, ask_of, spread
 from llmctl.core.errors import Interrupted, LlmctlError, UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
+@spread
 def batch(
     source: Annotated[
         str, typer.Argument(metavar="INPUT", help="A file of prompts: JSONL, CSV, TSV, text; `-` is stdin.")
     ],
+    *,
+    asking: Asking,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Where answers go; default: stdout.")
     ] = None,
@@ -48,18 +51,13 @@ def batch(
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Every N-th row from the I-th on.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("-m", "--model", help="A model of the profile, or provider/model.")
+    max_cost: Annotated[
+        str | None,
+        typer.Option("--max-cost", metavar="USD", help="The most it may cost; exit 6 rather than more."),
     ] = None,
-    system: Annotated[
-        str | None, typer.Option("-s", "--system", help="System text for rows without their own.")
-    ] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("-O", "--option", help="A model parameter, as key=value; repeatable.")
-    ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask anew and replace stored answers.")] = False,
-    tag: Annotated[str | None, typer.Option("--tag", help="A label for usage reports and budgets.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="What it would cost, as `estimate` says it; nothing is sent.")
+    ] = False,
 ) -> int:
     """Ask every row of a file once; the same command goes on where it was stopped."""
     from llmctl.batch.command import Batch
@@ -69,18 +67,13 @@ def batch(
     from llmctl.resilience.window import START
 
     options = current()
-    if options.json and out is None:
+    if options.json and out is None and not dry_run:
         raise UsageError("--json puts the summary on stdout", hint="name the output with -o")
     opened = services(group=True)
     opened.concurrency, opened.rpm, opened.tpm = concurrency, positive("--rpm", rpm), positive("--tpm", tpm)
+    opened.max_cost = None if max_cost is None else usd(max_cost, "--max-cost")
     job = Job(
-        ask=Ask(
-            system=system,
-            model=model,
-            params=key_values(option or [], "-O"),
-            cache="off" if no_cache else "refresh" if refresh else "use",
-            tag=tag,
-        ),
+        ask=ask_of(opened, asking),
         out=out,
         concurrency=opened.paces.limits.concurrency or START,
         limit=limit,
@@ -90,6 +83,10 @@ def batch(
         order=one_of("--order", order, "input", "done"),  # type: ignore[arg-type]  # checked against the two
         format=one_of("--format", format, "llmctl", "openai") if format else None,  # type: ignore[arg-type]  # likewise
     )
+    if dry_run:
+        from llmctl.cli.estimate import of_batch
+
+        return of_batch(opened, job, source)
     live = sys.stderr.isatty() and not options.json
     batched = Batch(opened, job, Source(None if source == "-" else source), quiet=options.quiet, live=live)
     outcome = run_core(batched.run())

@@ -26,6 +26,9 @@ def guarded(command: Callable[[], Any], args: list[str]) -> int:
     except KeyboardInterrupt:
         return _say("interrupted", 130)
     except SystemExit as exit:
+        if isinstance(exit.__context__, BrokenPipeError):  # click makes an exit of 1 of it
+            _forget_stdout()
+            return 0
         return exit.code if isinstance(exit.code, int) else 1
     except BrokenPipeError:
         _forget_stdout()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmctl.ask import Ask, compose
-from llmctl.cli.inputs import key_values, prompt_text, usd
+from llmctl.ask import compose
+from llmctl.cli.inputs import prompt_text, usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services, warn
+from llmctl.cli.shared import Asking, ask_of, spread
 from llmctl.cli.weights import offer
 from llmctl.core.errors import LlmctlError
 from llmctl.core.loop import run as run_core
@@ -19,47 +20,47 @@ from llmctl.core.money import show_usd, to_usd
 from llmctl.formats.envelope import write_json
 from llmctl.services import Services
 
+if TYPE_CHECKING:
+    from llmctl.prompts.shorten import Shortener
+
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
+@spread
 def run(
     prompt: Annotated[
         str | None,
         typer.Argument(help="The prompt; piped text comes before it. `-`: stdin alone, `@FILE`: a file."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("-m", "--model", help="A model of the profile, or provider/model.")
-    ] = None,
-    system: Annotated[str | None, typer.Option("-s", "--system", help="System text.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("-O", "--option", help="A model parameter, as key=value; repeatable.")
-    ] = None,
+    *,
+    asking: Asking,
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Show the text as it arrives.")] = True,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
-    refresh: Annotated[
-        bool, typer.Option("--refresh", help="Ask anew and replace the stored answer.")
+    extract: Annotated[
+        bool, typer.Option("-x", "--extract", help="Only the answer's first code block, if it has one.")
+    ] = False,
+    show_reasoning: Annotated[
+        bool, typer.Option("--show-reasoning", help="The model's reasoning before its answer.")
     ] = False,
     max_cost: Annotated[
         str | None,
         typer.Option("--max-cost", metavar="USD", help="The most it may cost; exit 6 rather than more."),
     ] = None,
-    tag: Annotated[str | None, typer.Option("--tag", help="A label for usage reports and budgets.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="What it would cost, as `estimate` says it; nothing is sent.")
+    ] = False,
 ) -> int:
     """Ask a model one thing; the answer goes to stdout."""
     options = current()
     opened = services()
     opened.max_cost = None if max_cost is None else usd(max_cost, "--max-cost")
-    shown = Shown()
-    ask = Ask(
-        prompt=prompt_text(prompt),
-        system=system,
-        model=model,
-        params=key_values(option or [], "-O"),
-        cache="off" if no_cache else "refresh" if refresh else "use",
-        tag=tag,
-        on_text=shown.add if stream and not options.json else None,
-    )
+    shown = Shown(extract, show_reasoning)
+    live = stream and not options.json and not shown.whole
+    ask = ask_of(opened, asking, prompt_text(prompt), on_text=shown.add if live else None)
+    if dry_run:
+        from llmctl.cli.estimate import of_run
+
+        return of_run(opened, ask)
     request = compose(opened, ask)
     offer(opened, request.target)
     try:
@@ -69,7 +70,7 @@ def run(
         incomplete = "; the answer above is incomplete" if shown.texts else ""
         error.message = f"profile {opened.resolved.name}: {error.message}{incomplete}"
         raise
-    report(opened, response, shown, options)
+    report(opened, response, shown, options, ask.recipe.shortener)
     return 0
 
 
@@ -85,10 +86,23 @@ async def answer(opened: Services, request: Request) -> Response:
 class Shown:
     """The text that reached stdout so far. A reader that has gone does not end the call: it is paid for."""
 
-    def __init__(self) -> None:
+    def __init__(self, extract: bool = False, reasoning: bool = False) -> None:
+        self.extract = extract
+        self.reasoning = reasoning
         self.texts = 0
         self.last = "\n"
         self.failed: OSError | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answer is shown only once it is whole."""
+        return self.extract or self.reasoning
+
+    def answer(self, response: Response) -> None:
+        """The answer, where it has not been shown as it came."""
+        if self.reasoning and response.reasoning:
+            self.add(response.reasoning.rstrip() + "\n\n")
+        self.add(extracted(response.text) if self.extract else response.text)
 
     def add(self, text: str) -> None:
         if not text or self.failed:
@@ -110,12 +124,15 @@ class Shown:
             sys.stdout.flush()  # before what is said on stderr
 
 
-def report(opened: Services, response: Response, shown: Shown, options: Globals) -> None:
+def report(
+    opened: Services, response: Response, shown: Shown, options: Globals, shortener: Shortener | None
+) -> None:
     if options.json:
-        write_json(envelope(opened, response))
+        more = {"extracted": extracted(response.text)} if shown.extract else {}
+        write_json({**envelope(opened, response), **more, **optimized(opened, response, shortener)})
         return
     if not shown.texts:
-        shown.add(response.text)
+        shown.answer(response)
     shown.end()
     if response.finish_reason == "length" and not options.quiet:
         warn("the answer was cut at max_tokens; raise it with -O max_tokens=…")
@@ -123,6 +140,30 @@ def report(opened: Services, response: Response, shown: Shown, options: Globals)
         warn(warning)
     if options.verbose:
         sys.stderr.write(summary(response) + "\n")
+        if shortener is not None:
+            sys.stderr.write(f"llmctl: the prompt: {shortener.before:,} tokens made {shortener.after:,}\n")
+
+
+def extracted(text: str) -> str:
+    from llmctl.prompts.blocks import first_block
+
+    return first_block(text)
+
+
+def optimized(opened: Services, response: Response, shortener: Shortener | None) -> dict[str, Any]:
+    """What `--optimize` saved, in tokens and in USD of input at the price of the model that answered."""
+    if shortener is None:
+        return {}
+    saved = shortener.before - shortener.after
+    return {
+        "optimized": {
+            "before": shortener.before,
+            "after": shortener.after,
+            "saved_tokens": saved,
+            "saved_usd": to_usd(opened.facts.cost(response.model, saved)),
+            "done": list(shortener.done),
+        }
+    }
 
 
 def summary(response: Response) -> str:

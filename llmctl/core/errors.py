@@ -25,6 +25,7 @@ LlmctlError                      1   (never raised itself)
 │   ├── ModelNotFound                404
 │   ├── ContextTooLong
 │   ├── ContentRefused               content policy, or finish reason content_filter
+│   ├── PromptRefused                by the profile's checks, before anything was sent
 │   ├── Redirected                   3xx, never followed to another host
 │   └── CertificateError             the server's certificate is not valid
 ├── CheckFailed                  8   the answer (or prompt) failed a check
@@ -235,6 +236,10 @@ class ContextTooLong(RequestRefused):
 class ContentRefused(RequestRefused):
     type = "content_refused"
     advice = "the provider's content policy refused it; rephrase or use another model"
+
+
+class PromptRefused(RequestRefused):
+    type = "prompt_refused"
 
 
 class Redirected(RequestRefused):

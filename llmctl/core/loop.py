@@ -8,8 +8,8 @@ and then the very same coroutine goes on inside it.
 from __future__ import annotations
 
 import types
-from collections.abc import Coroutine, Generator
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Coroutine, Generator
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 _LOOP_WANTED = object()
@@ -25,8 +25,9 @@ def loop() -> Generator[object, None, None]:
         yield _LOOP_WANTED
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The coroutine's result. Cancelled by SIGINT as `asyncio.run` does."""
+def run(awaitable: Awaitable[T]) -> T:
+    """A coroutine's result. Cancelled by SIGINT as `asyncio.run` does."""
+    coroutine = cast("Coroutine[Any, Any, T]", awaitable)
     try:
         coroutine.send(None)
     except StopIteration as done:

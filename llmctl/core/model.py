@@ -44,6 +44,15 @@ class Target:
         return self.model.partition("/")[2]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Step:
+    """A model that is asked next where an answer fails its check, with what it is asked with."""
+
+    target: Target
+    params: Mapping[str, Any] = field(default_factory=dict)
+    defaults: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, repr=False)
 class Request:
     """One question. `params` are the model parameters in OpenAI's names, as they will be sent."""
@@ -54,10 +63,14 @@ class Request:
     defaults: frozenset[str] = frozenset()
     """Names of `params` that nobody asked for: dropped where a model does not take them."""
     schema: Mapping[str, Any] | None = None
+    climb: tuple[Step, ...] = ()
+    """The rest of the profile's cascade, where no model was named."""
     cache: CacheMode = "use"
     on_text: OnText | None = None
     cot: bool = False
     """Whether the answer stands apart from the steps that were asked for."""
+    renderer: Any = None
+    """What made the messages of a template (`prompts.render.Renderer`): for checks, never sent."""
     keep_body: bool = False
     """Whether the answer's own JSON is wanted too (`Response.body`)."""
     deadline: float | None = None

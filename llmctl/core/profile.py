@@ -207,7 +207,7 @@ class CacheRule:
 class BudgetRule:
     """At most `limit` USD per period, of all calls or of those that `profile`, `model`, … name."""
 
-    limit: int = money(0, required=True)
+    limit: int = money(0, required=True, high=1e9)
     """USD that may be spent in a period."""
     per: str = choice("total", "hour", "day", "week", "month", "total")
     """The period."""
@@ -242,6 +242,12 @@ class PriceRule:
     reasoning: float | None = number(None)
     """Output tokens spent on reasoning; null: as `output`."""
 
+
+CHECKS = (
+    "context", "instructions", "format", "examples", "undefined", "unused", "missing", "placeholder",
+    "secret", "personal", "doubled", "contradiction",
+)  # fmt: skip
+"""What a prompt can be checked for (`prompts.check`); `all` in a profile stands for every one of them."""
 
 PRIVACY_KINDS = ("card", "email", "ssn", "phone", "iban", "ip", "secret")
 
@@ -363,7 +369,7 @@ class Profile:
     """Rules that raise an alert."""
     notify: tuple[str, ...] = texts()
     """References to where alerts go, such as `env:SLACK_WEBHOOK`."""
-    checks: tuple[str, ...] = texts()
+    checks: tuple[str, ...] = texts(choices=(*CHECKS, "all"))
     """Checks of a prompt that must pass before it is sent."""
     schema_retries: int = whole(2, 0, 20)
     """How often an answer that breaks its schema is asked for again."""

@@ -118,10 +118,9 @@ def _legend(chart: Chart) -> list[list[Part]]:
 
 def _line(chart: Chart, most: int) -> list[list[Part]]:
     """The sums over time as a filled line, neighbours added up where there are more than columns."""
-    top = max(map(len, map(chart.show, chart.sums))) + 1
+    top = max(len(chart.show(value)) for value in (*chart.sums, sum(chart.sums))) + 1
     points, together = _squeezed(chart.sums, max(10, most - top))
     highest = max(points)
-    top = max(len(chart.show(highest)) + 1, top)
     levels = [round(value / highest * HEIGHT * 8) or (1 if value else 0) for value in points]
     lines: list[list[Part]] = []
     for row in reversed(range(HEIGHT)):
@@ -136,6 +135,8 @@ def _line(chart: Chart, most: int) -> list[list[Part]]:
 
 
 def _squeezed(values: Sequence[float], most: int) -> tuple[list[float], int]:
-    """At most so many points, each the sum of equally many neighbours, and of how many."""
+    """At most so many points, sums of so many neighbours (the first perhaps of fewer), and how many."""
     together = -(-len(values) // most)
-    return [sum(values[place : place + together]) for place in range(0, len(values), together)], together
+    first = len(values) % together
+    points = [sum(values[place : place + together]) for place in range(first, len(values), together)]
+    return ([sum(values[:first]), *points] if first else points), together

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TextIO
 
 from llmctl.formats.report import Scalar, Table, value, visible
@@ -20,7 +21,9 @@ def write(table: Table, stream: TextIO) -> None:
 
 
 def _harmless(said: Scalar) -> Scalar:
-    """Texts that a spreadsheet would run get an apostrophe in front."""
+    """Texts that a spreadsheet would run get an apostrophe in front; numbers have no exponent."""
+    if isinstance(said, float):
+        return format(Decimal(repr(said)), "f")
     if not isinstance(said, str):
         return said
     return visible(f"'{said}" if said.startswith(FORMULA) else said)

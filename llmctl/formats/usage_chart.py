@@ -22,13 +22,13 @@ def chart(report: Report) -> Chart:
     axis = unit or (by[0] if by else None)
     money = bool(report.total.cost)
     values: dict[str, dict[str, float]] = {}
-    for group in report.groups or (report.total,):
+    for group in report.groups:
         label = _text(group, axis) if axis else "all"
         name = " · ".join(_text(group, other) for other in by if other != axis and other not in times.LENGTHS)
         row = values.setdefault(name, {})
         row[label] = row.get(label, 0.0) + ((group.cost or 0) / NANO if money else group.calls)
     labels = list(dict.fromkeys(label for row in values.values() for label in row))
-    if unit:
+    if unit and labels:
         labels = _filled(sorted(labels), unit, report.query.tz)
     return Chart(
         title=f"{'cost in USD' if money else 'calls'}{f' by {axis}' if axis else ''}",

@@ -45,6 +45,7 @@ class PriceBook:
         self._source = source
         self._index: Index | None = None
         self._prices: dict[str, Price | None] = {}
+        self._infos: dict[str, Entry | None] = {}
 
     @property
     def source(self) -> Path:
@@ -90,6 +91,11 @@ class PriceBook:
 
         None where the file does not know it. Read-only by agreement.
         """
+        if model not in self._infos:
+            self._infos[model] = self._find_info(model)
+        return self._infos[model]
+
+    def _find_info(self, model: str) -> Entry | None:
         own = family(model.partition("/")[0])
         for _, entry in self._ask(lambda index: index.find(candidates(model))):
             if family(str(entry["litellm_provider"])) == own:

@@ -77,6 +77,9 @@ class Choice:
 
     verdicts: tuple[Verdict, ...]
     chosen: Verdict | None
+    complexity: Complexity = "normal"
+    judged: bool = False
+    """Whether the complexity is a guess from the prompt."""
 
     def require(self) -> Verdict:
         """The chosen one; else BudgetError, ContextTooLong or ConfigError with all reasons."""
@@ -100,15 +103,20 @@ def pick(candidates: Sequence[Candidate], task: Task, book: PriceBook) -> Choice
     Without a budget, candidates of unknown price come after all others. Where nobody fits a
     complexity that was only guessed, the most capable of the rest is chosen.
     """
-    verdicts = tuple(judge(candidate, task, book) for candidate in candidates)
+    return best([judge(candidate, task, book) for candidate in candidates], task.complexity, task.judged)
+
+
+def best(found: Sequence[Verdict], level: Complexity, judged: bool) -> Choice:
+    """The choice among candidates that were judged for a task of that complexity; `judged` as in Task."""
+    verdicts = tuple(found)
     able = [verdict for verdict in verdicts if verdict.refused is None]
     if able:
-        return Choice(verdicts, min(able, key=_price_order))
-    rest = [verdict for verdict in verdicts if verdict.why == "complexity"] if task.judged else []
+        return Choice(verdicts, min(able, key=_price_order), level, judged)
+    rest = [verdict for verdict in verdicts if verdict.why == "complexity"] if judged else []
     chosen = min(
         rest, key=lambda verdict: (-LEVELS.index(verdict.fits), *_price_order(verdict)), default=None
     )
-    return Choice(verdicts, chosen)
+    return Choice(verdicts, chosen, level, judged)
 
 
 def _price_order(verdict: Verdict) -> tuple[bool, Nanos]:

@@ -18,8 +18,11 @@ ALONG = ("tools", "functions", "response_format")
 """Parameters that the model reads as input."""
 
 
-def reservation(request: Request, book: PriceBook) -> Nanos:
-    """In nano-dollars; 0 for a model that is free. BudgetError where no upper limit is known."""
+def reservation(request: Request, book: PriceBook, *, sent_as_is: bool = True) -> Nanos:
+    """In nano-dollars; 0 for a model that is free. BudgetError where no upper limit is known.
+
+    Without `sent_as_is` parameters that nobody asked for may be dropped on the way, a limit among them.
+    """
     model, params = request.target.model, request.params
     price = book.price(model)
     if price is None:
@@ -35,18 +38,20 @@ def reservation(request: Request, book: PriceBook) -> Nanos:
     return most(
         price,
         upper_bound(request.messages, *sent, model=model),
-        output_limit(request, book) * choices(params),
+        output_limit(request, book, sent_as_is) * choices(params),
         media=has_media(request),
         service=service if isinstance(service, str) else None,
     )
 
 
-def output_limit(request: Request, book: PriceBook) -> int:
+def output_limit(request: Request, book: PriceBook, sent_as_is: bool = True) -> int:
     """Tokens that one answer can have: by the parameters, else by what the model can do."""
-    if cap := max(_count(request.params.get(name)) for name in CAPS):
+    cap = max(_count(request.params.get(name)) for name in CAPS)
+    asked_for = any(_count(request.params.get(name)) for name in CAPS if name not in request.defaults)
+    if cap and (sent_as_is or asked_for):
         return cap
     info = book.info(request.target.model) or {}
-    if cap := _count(info.get("max_output_tokens")) or _count(info.get("max_tokens")):
+    if cap := _count(info.get("max_output_tokens")) or _count(info.get("max_tokens")) or cap:
         return cap
     raise BudgetError(
         f"{request.target.model}: nothing limits how long its answer may be, and a budget is set",

@@ -28,6 +28,9 @@ DEAR_IMAGES = "gpt-4o-mini"
 AUDIO_CHARS = 16
 """Base64 characters of audio a token, at least: 32 tokens a second (Gemini) of 0.5 kB (4 kbit/s)."""
 
+AGAIN, SHORT = 256, 64
+"""How many texts a Meter remembers, and up to how many characters a last message is one of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -81,6 +84,46 @@ def count(what: str | Sequence[Message], model: str = "") -> Count:
     overhead = PER_MESSAGE * len(what) + PER_NAME * parts.named + PER_ANSWER
     media = _media(parts, model)
     return Count(text + overhead + media, tokenizer.name, tokenizer.own and not media)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The tokens of a request's texts, of what the format adds, of images, audio and files."""
+
+    texts: int
+    overhead: int
+    media: int
+
+    @property
+    def tokens(self) -> int:
+        """All of them: what `count` gives."""
+        return self.texts + self.overhead + self.media
+
+
+class Meter:
+    """Counts many requests to one model. Texts that come again (system, examples) are encoded once."""
+
+    def __init__(self, model: str) -> None:
+        from functools import lru_cache
+
+        from llmctl.pricing.encodings import counter, tokenizer_of
+
+        self.model = model
+        self.tokenizer = tokenizer_of(model)
+        self._tokens_of = counter(self.tokenizer.encoding)
+        self._again = lru_cache(AGAIN)(self._tokens_of)
+
+    def measure(self, messages: Sequence[Message], *along: object) -> Measure:
+        """`along` is read as input too, such as a schema or tools; None is nothing."""
+        last, before = _parts(messages[-1:]), _parts(messages[:-1])
+        tokens = sum(self._again(text) for text in before.texts)
+        for text in last.texts:
+            tokens += self._again(text) if len(text) <= SHORT else self._tokens_of(text)
+        tokens += sum(self._again(_json(item)) for item in along if item is not None)
+        media = _media(before, self.model) + _media(last, self.model)
+        named = before.named + last.named
+        overhead = PER_MESSAGE * len(messages) + PER_NAME * named + PER_ANSWER
+        return Measure(math.ceil(tokens * self.tokenizer.factor), overhead, media)
 
 
 def _media(parts: _Parts, model: str) -> int:

@@ -120,25 +120,19 @@ def _refusal(path: Path) -> str:
     return KINDS.get(path.suffix.lower(), "neither text in UTF-8 nor an image that models take")
 
 
-def attach(
-    messages: Sequence[Message], files: Sequence[Attachment], *, sees: bool | None = True, model: str = ""
-) -> tuple[Message, ...]:
+def attach(messages: Sequence[Message], files: Sequence[Attachment]) -> tuple[Message, ...]:
     """The messages with the files before the last user turn's text.
 
-    Texts alone keep the content a text. `sees` says whether the model takes images (None: unknown, let
-    the provider say); AttachmentError where it does not.
+    Texts alone keep the content a text. AttachmentError for more than MAX_FILES.
     """
     if not files:
         return tuple(messages)
     if len(files) > MAX_FILES:
         raise AttachmentError(f"{len(files)} files are too many", hint=f"at most {MAX_FILES}")
-    images = [file for file in files if file.image is not None]
-    if images and sees is False:
-        who = model or "the model"
-        raise AttachmentError(f"{images[0].name}: {who} does not take images", hint="pick a model that sees")
+    images = any(file.image is not None for file in files)
     last = next((n for n in range(len(messages) - 1, -1, -1) if messages[n].get("role") == "user"), None)
     turn: Message = {"role": "user", "content": ""} if last is None else messages[last]
-    joined = {**turn, "content": _content(turn.get("content") or "", files, bool(images))}
+    joined = {**turn, "content": _content(turn.get("content") or "", files, images)}
     if last is None:
         return (*messages, joined)
     return (*messages[:last], joined, *messages[last + 1 :])

@@ -18,12 +18,6 @@ Count = Callable[[Sequence[Message]], int]
 Detect = Callable[[str], Iterable[tuple[str, int, int]]]
 """Finds secrets and personal data in a text: (kind, start, end) each."""
 
-# fmt: off
-CODES = (
-    "context", "instructions", "format", "examples", "undefined", "unused", "missing", "placeholder",
-    "secret", "personal", "doubled", "contradiction",
-)
-# fmt: on
 NEARLY_FULL = 0.9
 MAX_FINDINGS = 100
 FENCE = re.compile(r"^(`{3,}|~{3,}).*?(?:^\1|\Z)", re.MULTILINE | re.DOTALL)

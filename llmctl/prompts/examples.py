@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmctl.core.canonical import canonical, digest
 from llmctl.core.errors import ConfigError, UsageError
 from llmctl.core.model import Message
 from llmctl.prompts.model import ExamplesRule
@@ -121,10 +122,19 @@ class Chooser:
         self._fixed = list(order)[: self.number]
         self._scores = (similarity or by_words)([e.input for e in self.examples]) if self.nearest else None
 
-    def choose(self, question: str = "") -> list[Example]:
-        """The examples for a question, in the order to send. One that is the question itself is left out."""
+    @property
+    def told(self) -> tuple[object, ...]:
+        """All that decides which examples are chosen, the same in every process."""
+        rows = [[each.input, each.output] for each in self.examples]
+        return digest(canonical(rows)), self._fixed, self.nearest, self.limit
+
+    def choose(self, question: str = "", limit: int | None = None) -> list[Example]:
+        """The examples for a question, in the order to send. One that is the question itself is left out.
+
+        `limit` in tokens, in the place of the chooser's own.
+        """
         best = self._nearest(question) if self.nearest else self._fixed
-        kept = self._fitting(best)
+        kept = self._fitting(best, self.limit if limit is None else limit)
         return [self.examples[n] for n in (reversed(kept) if self.nearest else kept)]
 
     def _nearest(self, question: str) -> list[int]:
@@ -134,11 +144,11 @@ class Chooser:
         same = question.strip()
         return [n for n in order if self.examples[n].input.strip() != same][: self.number]
 
-    def _fitting(self, best: list[int]) -> list[int]:
+    def _fitting(self, best: list[int], limit: int | None) -> list[int]:
         """As many of the best as the limit holds."""
-        if self.limit is None or self._count is None:
+        if limit is None or self._count is None:
             return best
-        left = self.limit
+        left = limit
         for position, number in enumerate(best):
             left -= self._cost(number)
             if left < 0:

@@ -32,6 +32,10 @@ class Renderer:
         self._system = self._compile(template.system, template.system_line) if template.system else None
         self._body = self._compile(template.body, template.body_line)
 
+    def __reduce__(self) -> tuple[type[Renderer], tuple[Template]]:
+        """Compiled code does not travel between processes: it is compiled anew there."""
+        return Renderer, (self.template,)
+
     def messages(self, values: Mapping[str, Any], *, extra: bool = True) -> tuple[Message, ...]:
         """The chat messages for these values (JSON values or texts, converted to the declared types).
 

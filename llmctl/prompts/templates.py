@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmctl.config.nodes import Node, ProfileError, parse
+from llmctl.core.profile import CHECKS
 from llmctl.prompts.model import KINDS, ExamplesRule, Missing, Template, TemplateError, Variable, nearest
 from llmctl.prompts.variables import convert
 
@@ -138,7 +139,7 @@ def from_markdown(head: Node, body: str, line: int, source: str, path: Path | No
         "schema": schema_of,
         "examples": lambda node, key: examples_of(node, key, path),
         "cot": flag_of,
-        "checks": texts_of,
+        "checks": checks_of,
     }
     read = {key: readers[key](node, key) for key, node in keys.items() if node.value is not None}
     if "system" in read:
@@ -171,6 +172,15 @@ def flag_of(node: Node, path: str) -> bool:
 def texts_of(node: Node, path: str) -> tuple[str, ...]:
     items = node.value if isinstance(node.value, list) else [node]
     return tuple(text_of(item, path) for item in items)
+
+
+def checks_of(node: Node, path: str) -> tuple[str, ...]:
+    """Codes of `prompts.check`, or `all`."""
+    for item in node.value if isinstance(node.value, list) else [node]:
+        code = text_of(item, path)
+        if code not in (*CHECKS, "all"):
+            raise wrong(item, path, f"{code!r} is no check", nearest(code, (*CHECKS, "all")))
+    return texts_of(node, path)
 
 
 def schema_of(node: Node, path: str) -> Mapping[str, Any] | str:

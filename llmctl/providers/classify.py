@@ -6,6 +6,7 @@ Codes that a provider gives beat its words, and its words beat the bare status.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -281,4 +282,7 @@ def _exchanging(error: BaseException, model: str, billed: Billed, started: bool)
 def _why(error: BaseException) -> str:
     """The system's own word for it, in one line."""
     told = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    number = getattr(error, "errno", None)
+    if number and str(told).startswith("Connect call failed"):  # asyncio's words in place of the system's
+        told = os.strerror(number)
     return str(told).splitlines()[0] if str(told).strip() else error.__class__.__name__

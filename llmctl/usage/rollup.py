@@ -74,37 +74,38 @@ ADD_RUN = _upsert("runs", "slot", "run", "kind")
 
 
 def _rebuild() -> str:
+    shortest = SIZES[-1]
     summed = ", ".join(SUMMED)
     sums = ", ".join(f"sum({name})" for name in SUMS)
-    joined = ", ".join(f"histogram_sum({name})" for name in HISTOGRAMS)
+    sums += "".join(f", histogram_sum({name})" for name in HISTOGRAMS)
     own = ", ".join(f"coalesce({name}, '')" for name in KIND)
-    longer = "".join(
+    slots = "".join(
         f"""
         INSERT INTO slots (size, slot, kind, {summed})
-        SELECT {size}, slot / {size // SIZES[-1]}, kind, {sums}, {joined}
-        FROM slots WHERE size = {SIZES[-1]} GROUP BY 2, 3;
+        SELECT {size}, slot / {size // shortest}, kind, {sums} FROM parts GROUP BY 2, 3;
         """  # noqa: S608  # our own names
-        for size in SIZES[:-1]
+        for size in SIZES
     )
-    calls = f"""
-        FROM calls JOIN kinds ON {" AND ".join(f"kinds.{name} = coalesce(calls.{name}, '')" for name in KIND)}
-    """
-    amounts = """
-        count(*), sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(reasoning_tokens),
-        coalesce(sum(cost), 0), sum(cost IS NULL), coalesce(sum(saved), 0), sum(saved IS NULL), sum(attempts),
-        coalesce(sum(latency) FILTER (WHERE kinds.hit = ''), 0),
-        coalesce(sum(ttft) FILTER (WHERE kinds.hit = ''), 0),
-        histogram(latency) FILTER (WHERE kinds.hit = ''), histogram(ttft) FILTER (WHERE kinds.hit = '')
-    """
     return f"""
         DELETE FROM slots;
         DELETE FROM runs;
         INSERT OR IGNORE INTO kinds ({", ".join(KIND)}) SELECT DISTINCT {own} FROM calls;
-        INSERT INTO slots (size, slot, kind, {summed})
-        SELECT {SIZES[-1]}, CAST(at / {SIZES[-1]} AS INTEGER), kinds.id, {amounts} {calls} GROUP BY 2, 3;
-        {longer}
+        CREATE TEMP TABLE parts AS
+        SELECT CAST(at / {shortest} AS INTEGER) AS slot, run, kinds.id AS kind, count(*) AS calls,
+            sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
+            sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens,
+            coalesce(sum(cost), 0) AS cost, sum(cost IS NULL) AS unpriced,
+            coalesce(sum(saved), 0) AS saved, sum(saved IS NULL) AS unsaved, sum(attempts) AS attempts,
+            coalesce(sum(latency) FILTER (WHERE kinds.hit = ''), 0) AS latency,
+            coalesce(sum(ttft) FILTER (WHERE kinds.hit = ''), 0) AS ttft,
+            histogram(latency) FILTER (WHERE kinds.hit = '') AS latencies,
+            histogram(ttft) FILTER (WHERE kinds.hit = '') AS ttfts
+        FROM calls JOIN kinds ON {" AND ".join(f"kinds.{name} = coalesce(calls.{name}, '')" for name in KIND)}
+        GROUP BY 1, 2, 3;
+        {slots}
         INSERT INTO runs (slot, run, kind, {summed})
-        SELECT CAST(at / {SIZES[0]} AS INTEGER), run, kinds.id, {amounts} {calls} GROUP BY 1, 2, 3;
+        SELECT slot / {SIZES[0] // shortest}, run, kind, {sums} FROM parts GROUP BY 1, 2, 3;
+        DROP TABLE parts;
     """  # noqa: S608  # our own names
 
 

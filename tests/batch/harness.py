@@ -63,7 +63,7 @@ class Started:
     def end(self, timeout: float = 60) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""
         out, err = self.process.communicate(timeout=timeout)
-        return self.process.returncode, out.decode(), err.decode()
+        return self.process.returncode, (out or b"").decode(), err.decode()
 
 
 def start(environ: Mapping[str, str], work: Path, *args: str | Path, prefix: tuple[str, ...] = (),

@@ -17,7 +17,7 @@ from .blocks import PAGES, ROOT, Block, blocks, matches, steps
 
 EMBEDDED = "<!-- needs: the embedded model -->"
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY")
-SETUP = ("pip install ", "git clone ", "uv tool install ", "uv sync", "cd ")
+SETUP = ("pip install ", "git clone ", "uv tool install ", "uv sync", "uv pip compile ", "cd ")
 """What a block that is not run may begin its commands with."""
 SECONDS = 120
 
@@ -25,7 +25,11 @@ SECONDS = 120
 def examples() -> list[object]:
     """The pages with something to run; those with the embedded model are slow."""
     return [
-        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if EMBEDDED in page.read_text() else [])
+        pytest.param(
+            page,
+            id=str(page.relative_to(ROOT)),
+            marks=[pytest.mark.slow] if EMBEDDED in page.read_text() else [],
+        )
         for page in PAGES
         if any(block.language in ("console", "python") for block in blocks(page))
     ]
@@ -104,7 +108,7 @@ def embedded(reader: Reader, home: Path) -> None:
     settings.write_text("local: {idle: 5}\n", encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_only_set_up_is_not_run(page: Path) -> None:
     """A block that is not run proves nothing: only installing may be one, and it says why."""
     for block in blocks(page):

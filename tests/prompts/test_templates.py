@@ -24,7 +24,7 @@ variables:
 schema: {type: object}
 examples: {file: shots.jsonl, choose: "first:2", inside: true}
 cot: true
-checks: [secrets]
+checks: [secret]
 ---
 {{ a }} {{ b }} {{ c }} {{ d }}
 """
@@ -52,7 +52,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     }
     assert template.examples is not None
     assert template.examples.file == tmp_path / "shots.jsonl"
-    assert (template.cot, template.checks, template.body_line) == (True, ("secrets",), 17)
+    assert (template.cot, template.checks, template.body_line) == (True, ("secret",), 17)
     assert Renderer(template).messages({"b": "x", "c": "z"})[1]["content"] == "3 x z short"
 
 
