@@ -74,7 +74,7 @@ def test_fault_12_headers_that_never_come_end_at_the_first_byte_timeout(ask: Ask
     ask.profile(timeout=SHORT)
     outcome = ask("no_headers", mode)
     failed(outcome, 5, "timeout", 3, "unknown", "no answer within 0.4 s", "timeout.first")
-    assert outcome.seconds < 6
+    assert outcome.calls[0]["latency"] < 6
     assert all(gap >= 0.4 for gap in outcome.gaps())
 
 
@@ -113,7 +113,7 @@ def test_fault_28_a_content_length_too_small_neither_hangs_nor_spoils_the_next(a
     """The bytes that are left over must not be taken for the beginning of another answer."""
     outcome = ask("content_length_too_small", PLAIN)
     failed(outcome, 5, "broken_answer", 3, "unknown", "not as long as it says")
-    assert outcome.seconds < 6
+    assert outcome.calls[0]["latency"] < 6
     outcome = ask(None, PLAIN, queue=["content_length_too_small"])
     assert (outcome.code, outcome.out, len(outcome.requests)) == (0, ANSWER + "\n", 2)
 

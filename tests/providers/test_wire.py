@@ -138,7 +138,9 @@ def test_a_slow_stream_that_moves_is_no_stall(server: TestServer) -> None:
 def test_the_deadline_beats_every_other_limit(server: TestServer, streamed: bool) -> None:
     """However the bytes trickle in."""
     server.script(default="trickle:0.05")
-    request = asked(server, (lambda text: None) if streamed else None, deadline=time.monotonic() + 0.8)
+    listener = (lambda text: None) if streamed else None
+    slow = Timeouts(connect=5, first=5, idle=5, total=5)
+    request = asked(server, listener, timeouts=slow, deadline=time.monotonic() + 0.8)
     error = failure(request)
     assert isinstance(error, ProviderTimeout) and "(timeout.total)" in error.message
     assert request.deadline is not None
