@@ -9,6 +9,7 @@ from llmctl.core.errors import Interrupted, LlmctlError, add_tried
 from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage, replace
 from llmctl.core.money import Nanos
 from llmctl.core.ports import Clock, Judge, Ledger, Provider
+from llmctl.stages.record import written
 
 Price = Callable[[str, str, Usage], Nanos | None]
 """(model that answered, model that was asked, usage) -> cost, None where no price is known."""
@@ -48,8 +49,8 @@ def provider(
             ledger.settled(row, left)
             raise
         done = attempt(response)
-        ledger.settled(row, done)
-        return replace(response, tried=(done,), cost=done.cost)
+        response = replace(response, tried=(done,), cost=done.cost)
+        return written(response, lambda: ledger.settled(row, done))
 
     return send
 
