@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import asyncio
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+FEWEST_RETRIES = 10
+"""A batch may try again for a tenth of its rows, and a small one so often."""
 FLUSH_S = 0.05
 
 
@@ -133,8 +135,10 @@ class Batch:
         import asyncio
 
         from llmctl.pipeline import build
+        from llmctl.stages.retry import Allowance
 
         await loop()
+        self.services.allowance = Allowance(max(FEWEST_RETRIES, self.tally.rows // 10))
         veil = self.composer.veil
         finisher = Finisher(
             self.job, self.source, self.store, template=self.job.template, restore=veil.up if veil else None
@@ -145,6 +149,8 @@ class Batch:
             self.job, self.composer, emitter.gate(send) if emitter else send, self.store, self.tally
         )
         runner.halted = self._stop
+        runner.on_halt = self.services.wake
+        self.services.paces.on_grown = runner.widen
         if emitter is not None:
             runner.on_row = emitter.row
         listening = self._listen(asyncio.get_running_loop()) if self.listens else []

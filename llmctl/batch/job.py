@@ -31,7 +31,10 @@ NO_MATTER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The command's options. `shard` (i, n) takes every n-th row from the i-th on, i from 1."""
+    """The command's options. `concurrency` is how many rows are worked on at first.
+
+    `shard` (i, n) takes every n-th row from the i-th on, i from 1.
+    """
 
     ask: Ask = field(default_factory=Ask)
     out: Path | None = None

@@ -68,5 +68,5 @@ def test_a_file_that_changes_while_it_is_read(client: Client, tmp_path: Path, se
 def test_the_weight_of_reasons() -> None:
     """The order in which exit codes stand: a signal, the disk, then 4, 6, 5."""
     reasons = [Interrupted(15), StorageError("x"), AuthError("x"), BudgetError("x"), BreakerOpen("x")]
-    weights = [weight(reason) for reason in reasons]
-    assert weights == sorted(set(weights))
+    backwards = reasons[::-1]
+    assert sorted(backwards, key=weight) == reasons

@@ -116,6 +116,7 @@ def test_a_schema_and_a_file_without_a_template(llmctl: Run, server: TestServer,
     (work / "n.txt").write_text("a note", encoding="utf-8")
     done = llmctl("batch", "in.jsonl", "--schema", "name", "-f", "n.txt", "--optimize", "-o", "out.jsonl")
     assert done.returncode == 0, done.stderr
+    assert "the prompt: " in done.stderr
     assert lines(work / "out.jsonl")[0]["parsed"] == {"name": "text"}
     assert "a note" in server.log()[0]["body"]["messages"][0]["content"]
 
@@ -128,3 +129,12 @@ def test_a_broken_template_ends_it_before_the_first_row(llmctl: Run, server: Tes
     assert done.returncode == 3
     assert "t.md:1" in done.stderr
     assert not (work / "out.jsonl").exists()
+
+
+def test_a_batch_says_what_shorter_prompts_saved(llmctl: Run, work: Path) -> None:
+    """Over a million rows it is the sum that counts."""
+    write(work / "in.jsonl", [{"prompt": f"Say {n}    in   one   word."} for n in range(20)])
+    done = llmctl("batch", "in.jsonl", "--optimize", "-o", "out.jsonl", "--json")
+    found = json.loads(done.stdout)["optimized"]
+    assert found["saved_tokens"] == found["before"] - found["after"] > 20
+    assert found["saved_usd"] > 0
