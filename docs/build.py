@@ -104,7 +104,7 @@ def command_parts(command: Any, path: str, inherited: set[str], level: int = 2) 
 
 
 def wanted(argument: Any) -> str:
-    name = (argument.metavar or argument.name).upper()
+    name = (argument.metavar or argument.name).upper().strip("[]")
     return name if argument.required else f"[{name}]"
 
 

@@ -13,9 +13,10 @@ same core in one event loop of its own, in a thread that lives as long as the cl
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from llmctl.ask import Ask, asked, compose
 from llmctl.core.errors import LlmctlError
@@ -26,7 +27,10 @@ from llmctl.services import Services
 if TYPE_CHECKING:
     import asyncio
 
+    from llmctl.batch.api import BatchResult, Rows
+
 T = TypeVar("T")
+CONCURRENCY = 32
 WISHES = frozenset(
     (
         "template",
@@ -59,6 +63,7 @@ class Client:
         home: str | Path | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
+        self._profile = profile
         self.warnings: list[str] = []
         self.services = Services(
             os.environ if environ is None else environ,
@@ -89,6 +94,63 @@ class Client:
     def stream(self, prompt: str, **ask: Any) -> Stream:
         """As `astream`, for programs without an event loop."""
         return Stream(self, prompt, ask)
+
+    async def abatch(
+        self,
+        rows: Rows | str | Path,
+        *,
+        journal: str | Path | None = None,
+        concurrency: int | None = None,
+        order: Literal["input", "done"] = "input",
+        limit: int | None = None,
+        retry_failed: bool = False,
+        **ask: Any,
+    ) -> AsyncGenerator[BatchResult, None]:
+        """The results of many rows: prompts, maps with a row's fields, or the path of a file of them.
+
+        Other keywords are those of `arun`; a row's own fields win over them. With `journal` what is
+        finished is kept in that file: the same call later sends only what is missing or has changed.
+        A row that fails is a result with an `error`; what ends the whole batch (a refused key, a
+        budget) is raised after the results, of which those not sent are `pending`.
+        """
+        from llmctl.batch.api import results, source_of
+        from llmctl.batch.job import Job
+
+        job = Job(
+            ask=self._ask("", ask),
+            concurrency=concurrency or self.services.profile.limits.concurrency or CONCURRENCY,
+            order=order,
+            limit=limit,
+            format="llmctl",
+            retry_failed=retry_failed,
+            kept=Path(journal) if journal is not None else None,
+        )
+        async with aclosing(results(self._grouped(), job, source_of(rows))) as found:
+            async for each in found:
+                yield each
+
+    def batch(self, rows: Rows | str | Path, **options: Any) -> Iterator[BatchResult]:
+        """As `abatch`, for programs without an event loop."""
+        found = self.abatch(rows, **options)
+        try:
+            while True:
+                yield self._wait(_next(found))
+        except StopAsyncIteration:
+            return
+        finally:
+            self._wait(found.aclose())
+
+    def _grouped(self) -> Services:
+        """Services of their own for many calls: ledger and cache are written in groups."""
+        mine = self.services
+        return Services(
+            mine.environ,
+            name=self._profile,
+            home=mine.home,
+            warn=mine.warn,
+            group=True,
+            max_cost=mine.max_cost,
+        )
 
     async def aclose(self) -> None:
         await self.services.close()
@@ -195,8 +257,8 @@ class Stream:
                 return
 
 
-async def _next(texts: AsyncIterator[str]) -> str:
-    return await anext(texts)
+async def _next(values: AsyncIterator[T]) -> T:
+    return await anext(values)
 
 
 __all__ = ["Client", "LlmctlError", "Response"]

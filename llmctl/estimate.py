@@ -22,7 +22,7 @@ from llmctl.batch.source import Source
 from llmctl.batch.store import finished
 from llmctl.core.canonical import fingerprint
 from llmctl.core.errors import BudgetError, LlmctlError
-from llmctl.core.model import Request, Response, Send
+from llmctl.core.model import Request, Response, Send, replace
 from llmctl.core.money import Nanos, to_usd
 from llmctl.pricing.cost import Price
 from llmctl.pricing.estimate import Forecast, History, Question, Range, Sums, Verdict, verdict
@@ -141,7 +141,7 @@ def of_prompt(services: Services, job: Job) -> Estimate:
     walk = Walk(services, job)
     request = compose(services, job.ask)
     walk.found.rows = 1
-    walk.ask(request, fingerprint(request))
+    walk.ask(request)
     return walk.end()
 
 
@@ -232,11 +232,11 @@ class Walk:
                 self.found.duplicates += 1
             else:
                 self._seen.put(key, 0)
-                self.ask(request, key)
+                self.ask(replace(request, fingerprint=key))
         except LlmctlError:
             self.found.invalid += 1
 
-    def ask(self, request: Request, key: str) -> None:
+    def ask(self, request: Request) -> None:
         """A request that nobody has asked yet; LlmctlError where a stage refuses it."""
         first, *later = steps(request)
         down = self._down(first)

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "privacy": {"core"},
     "providers": {"core"},
     "state": {"core"},
+    "resilience": {"core"},
     "stages": {"core", "privacy", "prompts", "pricing"},
     "prompts": {"core", "config"},
     "formats": {"core", "pricing", "usage"},

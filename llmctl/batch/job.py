@@ -31,7 +31,10 @@ NO_MATTER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The command's options. `shard` (i, n) takes every n-th row from the i-th on, i from 1."""
+    """The command's options. `concurrency` is how many rows are worked on at first.
+
+    `shard` (i, n) takes every n-th row from the i-th on, i from 1.
+    """
 
     ask: Ask = field(default_factory=Ask)
     out: Path | None = None
@@ -42,10 +45,12 @@ class Job:
     retry_failed: bool = False
     order: Literal["input", "done"] = "input"
     format: Literal["llmctl", "openai"] | None = None
+    kept: Path | None = None
+    """The journal of a batch without OUT; None: it ends with the batch."""
 
     @property
     def journal(self) -> Path | None:
-        return self.out and self.out.with_name(self.out.name + ".journal")
+        return self.out.with_name(self.out.name + ".journal") if self.out else self.kept
 
     @property
     def failed_out(self) -> Path | None:

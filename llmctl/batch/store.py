@@ -118,25 +118,6 @@ class Store:
         self.known.close()
 
 
-def digest_of(path: Path | None) -> str | None:
-    """None where there is no such file."""
-    return digest_of_file(path) if path is not None and path.is_file() else None
-
-
-def digest_of_file(path: Path) -> str:
-    """The bytes of a file as one hash."""
-    with Source(str(path), kind="text") as source:
-        return source.digest()
-
-
-def headed(record: Record) -> dict[str, Any] | None:
-    """The fields of a journal's first record; None where it is none of this version."""
-    if record.kind != HEAD:
-        return None
-    fields: dict[str, Any] = orjson.loads(record.payload)
-    return fields if fields.get("version") == VERSION else None
-
-
 def foreign(path: Path) -> StorageError:
     return StorageError(
         f"{path}: not a journal of this version",
@@ -147,18 +128,26 @@ def foreign(path: Path) -> StorageError:
 def finished(job: Job) -> Known | None:
     """The requests that a run of the job would not send again, by identity, each with a 1.
 
-    Read from OUT's journal, which is left as it is; None where nothing is finished.
+    Read from OUT's journal, which is left as it is; None where there is none to be read. StorageError
+    where it is of another version.
     """
     if job.journal is None or job.restart:
         return None
-    records = look(job.journal)
-    head = next(records, None)
-    if head is None:
-        return None
-    if headed(head) is None:
-        raise foreign(job.journal)
     known = Known(None)
-    for record in records:
+    for record in look(job.journal):
         if record.key != NO_KEY:
             known.put(record.key, int(record.kind == "o" or not job.retry_failed))
+        elif record.kind == HEAD and orjson.loads(record.payload).get("version") != VERSION:
+            raise foreign(job.journal)
     return known
+
+
+def digest_of(path: Path | None) -> str | None:
+    """None where there is no such file."""
+    return digest_of_file(path) if path is not None and path.is_file() else None
+
+
+def digest_of_file(path: Path) -> str:
+    """The bytes of a file as one hash."""
+    with Source(str(path), kind="text") as source:
+        return source.digest()

@@ -133,7 +133,7 @@ def _error(
     secret: str | None = None,
 ) -> LlmctlError:
     wait = None
-    if kind.retryable:
+    if kind.retryable or kind is QuotaExhausted:
         wait = retry_after(headers or {}, told.json or told.message, limited=status == 429)
     said = shown(told.message, secret) or "no reason given"
     where = f"HTTP {status}" if headers is not None and status else "an error inside the answer"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from llmctl.core.canonical import digest, fingerprint
-from llmctl.core.errors import Interrupted, LlmctlError, tried_of
+from llmctl.core.errors import Interrupted, LlmctlError, StorageError, tried_of
 from llmctl.core.model import Request, Response, Send, replace
 from llmctl.core.ports import Clock, Ledger
 
@@ -31,10 +31,21 @@ def record(next: Send, ledger: Ledger, clock: Clock) -> Send:
             ledger.record(request, left, time.monotonic() - started)
             raise
         response = replace(response, latency=time.monotonic() - started)
-        ledger.record(request, response, response.latency)
-        return response
+        return written(response, lambda: ledger.record(request, response, response.latency))
 
     return send
+
+
+def written(response: Response, write: Callable[[], None]) -> Response:
+    """The response; a ledger that cannot be written any more is a warning, since the answer is paid for.
+
+    The next call finds it out before it is sent.
+    """
+    try:
+        write()
+    except StorageError as error:
+        return replace(response, warnings=(*response.warnings, f"not in the ledger: {error.message}"))
+    return response
 
 
 def call_numbers(clock: Clock, process: int | None = None) -> Callable[[], int]:

@@ -87,6 +87,11 @@ class MemoryState:
             self._sweep()
             return [hold.held for hold in self._holds.values() if not hold.lost]
 
+    def find(self, prefix: str) -> Mapping[str, int]:
+        with self._lock:
+            found = {key: self._value(key) for key in list(self._counters) if key.startswith(prefix)}
+        return {key: value for key, value in found.items() if value is not None}
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -35,6 +35,8 @@ CHECKPOINT_PAGES = 4000
 """16 MB of journal before it is worked into the file, which is the one time that the disk is waited for."""
 
 GET = "SELECT value, expires FROM counters WHERE key = ?"
+FIND = "SELECT key, value FROM counters WHERE key >= ? AND key < ? AND (expires IS NULL OR expires > ?)"
+LAST = "\U0010ffff"
 PUT = """
     INSERT INTO counters (key, value, expires) VALUES (?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires
@@ -119,6 +121,10 @@ class SqliteState:
             self._sweep(db)
             rows = db.execute("SELECT keys, amount, state FROM holds WHERE state <> 'lost'").fetchall()
         return [Held(tuple(orjson.loads(keys)), amount, state == "sent") for keys, amount, state in rows]
+
+    def find(self, prefix: str) -> Mapping[str, int]:
+        with self._reading() as db:
+            return dict(db.execute(FIND, (prefix, prefix + LAST, self._now())).fetchall())
 
     def close(self) -> None:
         with self._lock:

@@ -14,15 +14,15 @@ from .asking import ANSWER, PROMPT, Asker, failed
 PLAIN = "--no-stream"
 STREAMS = pytest.mark.parametrize("mode", ["--no-stream", "--stream"])
 NO_ANSWER = {
-    "14_html": ("html", "no", ("web page", "not an API", "api_base")),
-    "15_cut_json": ("cut_json", "unknown", ("JSON", "cut")),
-    "16_nothing": ("empty_body", "no", ("empty body", "api_base")),
-    "17_null": ("null_body", "no", ("null", "api_base")),
-    "17_list": ("list_body", "no", ("a list", "api_base")),
-    "19_no_choices": ("choices_empty", "unknown", ("without choices",)),
-    "29_broken_gzip": ("gzip_broken", "no", ("compression",)),
-    "29_no_gzip_at_all": ("gzip_lie", "no", ("compression",)),
-    "30_not_utf8": ("not_utf8", "no", ("UTF-8",)),
+    "fault_14_html": ("html", "no", ("web page", "not an API", "api_base")),
+    "fault_15_cut_json": ("cut_json", "unknown", ("JSON", "cut")),
+    "fault_16_nothing": ("empty_body", "no", ("empty body", "api_base")),
+    "fault_17_null": ("null_body", "no", ("null", "api_base")),
+    "fault_17_list": ("list_body", "no", ("a list", "api_base")),
+    "fault_19_no_choices": ("choices_empty", "unknown", ("without choices",)),
+    "fault_29_broken_gzip": ("gzip_broken", "no", ("compression",)),
+    "fault_29_no_gzip_at_all": ("gzip_lie", "no", ("compression",)),
+    "fault_30_not_utf8": ("not_utf8", "no", ("UTF-8",)),
 }
 
 

@@ -89,11 +89,11 @@ def test_fault_13_the_total_deadline_holds_under_a_body_that_trickles(ask: Asker
 
 
 def test_fault_13_the_total_holds_over_attempts_and_waits_too(ask: Asker) -> None:
-    """Nine attempts of a second do not fit into two and a half: the last of them ends early."""
-    ask.profile(timeout={"first": 1, "idle": 1, "total": 2.5}, retry={"attempts": 9, "base": 0.01})
+    """Nine attempts of half a second do not fit into three: the last of them ends early."""
+    ask.profile(timeout={"first": 0.5, "idle": 0.5, "total": 3}, retry={"attempts": 9, "base": 0.01})
     outcome = ask("trickle:9", PLAIN)
-    assert outcome.code == 5 and 2 <= len(outcome.requests) <= 3
-    assert 2.4 < outcome.calls[0]["latency"] < 3.5
+    assert outcome.code == 5 and 2 <= len(outcome.requests) <= 6
+    assert 2.4 < outcome.calls[0]["latency"] < 4
     assert outcome.billed() == ["unknown"] * len(outcome.requests)
 
 

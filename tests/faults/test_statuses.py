@@ -10,33 +10,33 @@ STREAMS = pytest.mark.parametrize("mode", ["--no-stream", "--stream"])
 PATIENT = {"total": 20}
 ONE_KEY = pytest.mark.xfail(strict=True, reason="of a model's keys only the first is used so far")
 REFUSED = {
-    "33_400": ("error:bad", "bad_request", ("HTTP 400", "-O")),
-    "34_context": (
+    "fault_33_400": ("error:bad", "bad_request", ("HTTP 400", "-O")),
+    "fault_34_context": (
         "context_too_long",
         "context_too_long",
         ("9001", "8192", "tokens counted here", "128,000"),
     ),
-    "35_policy": ("content_policy", "content_refused", ("content policy", "rephrase")),
-    "41_model": ("model_not_found", "model_not_found", ("HTTP 404", "did you mean openai/gpt-")),
-    "43_413": ("status:413", "bad_request", ("HTTP 413",)),
-    "43_422": ("status:422", "bad_request", ("HTTP 422",)),
+    "fault_35_policy": ("content_policy", "content_refused", ("content policy", "rephrase")),
+    "fault_41_model": ("model_not_found", "model_not_found", ("HTTP 404", "did you mean openai/gpt-")),
+    "fault_43_413": ("status:413", "bad_request", ("HTTP 413",)),
+    "fault_43_422": ("status:422", "bad_request", ("HTTP 422",)),
 }
 ACCOUNT = {
-    "36_401": ("key_refused", "auth", ("HTTP 401", "env:OPENAI_API_KEY", "llmctl keys status")),
-    "36_401_that_repeats_what_was_sent": ("error_echoes_key", "auth", ("HTTP 401", "***")),
-    "39_402": ("balance", "quota_exhausted", ("HTTP 402", "spend limit")),
-    "39_quota": ("quota", "quota_exhausted", ("HTTP 429", "another key")),
-    "39_spend_limit": ("spend_limit", "quota_exhausted", ("HTTP 429", "spend limit")),
-    "40_403": ("permission", "forbidden", ("HTTP 403", "env:OPENAI_API_KEY", "permission")),
+    "fault_36_401": ("key_refused", "auth", ("HTTP 401", "env:OPENAI_API_KEY", "llmctl keys status")),
+    "fault_36_401_that_repeats_what_was_sent": ("error_echoes_key", "auth", ("HTTP 401", "***")),
+    "fault_39_402": ("balance", "quota_exhausted", ("HTTP 402", "spend limit")),
+    "fault_39_quota": ("quota", "quota_exhausted", ("HTTP 429", "another key")),
+    "fault_39_spend_limit": ("spend_limit", "quota_exhausted", ("HTTP 429", "spend limit")),
+    "fault_40_403": ("permission", "forbidden", ("HTTP 403", "env:OPENAI_API_KEY", "permission")),
 }
-PASSING = {"42": (408, 409, 425), "50": (500, 502, 503, 504, 520, 529)}
+PASSING = {"fault_42": (408, 409, 425), "fault_50": (500, 502, 503, 504, 520, 529)}
 ASKED = {
-    "45_seconds": "retry_after:1",
-    "46_date": "retry_after_date:1",
-    "47_ms": "retry_after_ms:1000",
-    "47_span": "ratelimit_reset:0m1s",
-    "47_rfc3339": "ratelimit_reset_at:1",
-    "45_with_a_503": "status:503+retry_after:1",
+    "fault_45_seconds": "retry_after:1",
+    "fault_46_date": "retry_after_date:1",
+    "fault_47_ms": "retry_after_ms:1000",
+    "fault_47_span": "ratelimit_reset:0m1s",
+    "fault_47_rfc3339": "ratelimit_reset_at:1",
+    "fault_45_with_a_503": "status:503+retry_after:1",
 }
 
 

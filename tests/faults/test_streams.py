@@ -7,17 +7,17 @@ import pytest
 from .asking import ANSWER, SHORT, Asker, failed
 
 BROKEN = {
-    "06_reset": ("reset_in_stream", "broken_stream", "lost inside the stream"),
-    "06_close": ("close_in_stream", "broken_stream", "lost inside the stream"),
-    "07_clean_end_without_finish_reason": ("stream_without_finish", "broken_stream", "before its end"),
-    "08_done_without_finish_reason": ("stream_done_without_finish", "broken_stream", "before its end"),
-    "09_malformed_event": ("stream_malformed:2", "broken_stream", "malformed event"),
-    "11_stall": ("stream_stall", "timeout", "timeout.idle"),
+    "fault_06_reset": ("reset_in_stream", "broken_stream", "lost inside the stream"),
+    "fault_06_close": ("close_in_stream", "broken_stream", "lost inside the stream"),
+    "fault_07_clean_end_without_finish_reason": ("stream_without_finish", "broken_stream", "before its end"),
+    "fault_08_done_without_finish_reason": ("stream_done_without_finish", "broken_stream", "before its end"),
+    "fault_09_malformed_event": ("stream_malformed:2", "broken_stream", "malformed event"),
+    "fault_11_stall": ("stream_stall", "timeout", "timeout.idle"),
 }
 UNSHOWN = {
-    "06": "reset_in_stream:0",
-    "09": "stream_malformed:0",
-    "11": "stream_stall:0",
+    "fault_06": "reset_in_stream:0",
+    "fault_09": "stream_malformed:0",
+    "fault_11": "stream_stall:0",
 }
 """The same before the first word."""
 
@@ -29,7 +29,7 @@ def test_fault_06_to_11_a_broken_stream_keeps_and_marks_what_was_shown(ask: Aske
     ask.profile(timeout=SHORT)
     outcome = ask(fault)
     failed(outcome, 5, error, 1, "unknown", words, "the answer above is incomplete")
-    whole = row.startswith(("07", "08"))
+    whole = row.startswith(("fault_07", "fault_08"))
     assert outcome.out == (f"{ANSWER}\n" if whole else "echo: whisper \n")
     call = outcome.calls[0]
     assert (call["finish"], call["answer_chars"]) == ("broken", len(outcome.out) - 1)

@@ -103,7 +103,7 @@ def test_what_passes_is_tried_again_and_all_attempts_are_paid() -> None:
 
 def test_one_unknown_cost_makes_the_whole_unknown() -> None:
     """A sum with a hole in it is no sum."""
-    left = [ServerError("a"), good()]
+    left: list[LlmctlError | Response] = [ServerError("a"), good()]
 
     async def send(request: Request) -> Response:
         step = left.pop(0)
