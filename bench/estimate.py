@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.measure import once, record, table
+from bench.measure import ROOT, once, record, table
 
 PY = sys.executable
 PROSE = (
@@ -55,7 +55,7 @@ def main() -> None:
         home = Path(folder)
         env = {
             "PATH": os.environ["PATH"], "HOME": folder, "LLMCTL_HOME": str(home / "state"),
-            "LLMCTL_PROFILE": "dev", "OPENAI_API_KEY": "none", "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+            "LLMCTL_PROFILE": "dev", "OPENAI_API_KEY": "none", "PYTHONPATH": str(ROOT),
         }  # fmt: skip
         small, large = home / "small.jsonl", home / "large.jsonl"
         fill(small, rows // 10)

@@ -76,7 +76,7 @@ def test_litellm_has_one_importer() -> None:
 def test_every_stage_file_is_listed_in_the_pipeline(tmp_path: Path) -> None:
     """A stage that nobody calls guards nothing."""
     services = Services({}, name="local", home=tmp_path)
-    listed = {stage.func.__module__ for stage in pipeline.stages(services)} | {"llmctl.stages.provider"}  # type: ignore[attr-defined]  # partials
+    listed = {stage.func.__module__ for stage in pipeline.stages(services)} | {"llmctl.stages.provider"}
     files = {f"llmctl.stages.{path.stem}" for path in (PACKAGE / "stages").glob("*.py")} - {
         "llmctl.stages.__init__"
     }
@@ -85,6 +85,6 @@ def test_every_stage_file_is_listed_in_the_pipeline(tmp_path: Path) -> None:
 
 def test_redaction_stands_outermost_and_the_record_outside_the_cache(tmp_path: Path) -> None:
     """Order is meaning: nothing below redact sees a secret, and a hit is recorded."""
-    names = [stage.func.__name__ for stage in pipeline.stages(Services({}, name="local", home=tmp_path))]  # type: ignore[attr-defined]  # partials
-    assert names[:3] == ["precheck", "schema", "redact"]
+    names = [stage.func.__name__ for stage in pipeline.stages(Services({}, name="local", home=tmp_path))]
+    assert names[:4] == ["precheck", "cascade", "schema", "redact"]
     assert names.index("record") < names.index("cache") < names.index("retry")
