@@ -38,8 +38,8 @@ class Chooser:
         self.candidates: list[Candidate] = []
         for name in profile.candidates or tuple(profile.models):
             rule = profile.models.get(name)
-            model = services.targets.choose(name).target.model
-            self.candidates.append(Candidate(name, model, rule.fits if rule else "auto"))
+            fits = rule.fits if rule else "auto"
+            self.candidates.append(Candidate(name, services.targets.model(name), fits))
         self._looked = float("-inf")
         self._statuses: list[Status] = []
 

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from llmctl.ask import Ask, asked, compose
 from llmctl.core.errors import LlmctlError
+from llmctl.core.loop import run as run_core
 from llmctl.core.model import OnText, Response, Send
+from llmctl.core.money import to_nanos
 from llmctl.pipeline import build
 from llmctl.services import Services
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     import asyncio
 
     from llmctl.batch.api import BatchResult, Rows
+    from llmctl.estimate import Estimate
+    from llmctl.usage.budgets import Status
+    from llmctl.usage.report import Report
 
 T = TypeVar("T")
 CONCURRENCY = 32
@@ -71,6 +76,7 @@ class Client:
             home=Path(home) if home is not None else None,
             warn=self.warnings.append,
         )
+        self._profile = profile
         self._send: Send | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -151,6 +157,57 @@ class Client:
             group=True,
             max_cost=mine.max_cost,
         )
+
+    def estimate(
+        self,
+        prompt: str = "",
+        *,
+        file: str | Path | None = None,
+        out: str | Path | None = None,
+        limit: int | None = None,
+        max_cost: float | None = None,
+        **ask: Any,
+    ) -> Estimate:
+        """What `run` or, with `file`, a batch would cost; nothing is sent. Other keywords as for `arun`.
+
+        `out` leaves out what is finished in that output, `limit` takes the first rows only, `max_cost` is
+        in USD. It reads the ledger and counts tokens, so it belongs in a thread where a loop must not wait.
+        """
+        from llmctl.batch.job import Job
+        from llmctl.batch.source import Source
+        from llmctl.estimate import of_file, of_prompt
+
+        with self._apart() as services:
+            services.max_cost = None if max_cost is None else to_nanos(max_cost)
+            job = Job(ask=self._ask(prompt, ask), out=Path(out) if out is not None else None, limit=limit)
+            if file is None:
+                return of_prompt(services, job)
+            with Source(str(file)) as source:
+                return of_file(services, job, source)
+
+    def usage(self, **query: Any) -> Report:
+        """The ledger's calls; keywords are those of `llmctl.usage.report.Query`: since, until, by, tz, …"""
+        from llmctl.usage.report import Query, report
+
+        return report(self.services.home / "ledger.db", Query(**query))
+
+    def budget(self) -> list[Status]:
+        """How the profile's budgets stand."""
+        from llmctl.usage.budgets import Budget, statuses
+
+        with self._apart() as services:
+            budgets = [Budget(rule) for rule in services.profile.budgets]
+            return statuses(budgets, services.state, services.clock.now()) if budgets else []
+
+    @contextmanager
+    def _apart(self) -> Iterator[Services]:
+        """Services like the client's own, for the thread that asks."""
+        own = self.services
+        services = Services(own.environ, name=self._profile, home=own.home, cwd=own.cwd, warn=own.warn)
+        try:
+            yield services
+        finally:
+            run_core(services.close())
 
     async def aclose(self) -> None:
         await self.services.close()

@@ -60,6 +60,10 @@ class Targets:
         target = self._target(name or next(iter(self.profile.models)), rule)
         return Choice(target, params, frozenset(params) - asked)
 
+    def model(self, name: str) -> str:
+        """What a name stands for, as `provider/model`, whether or not it can be asked."""
+        return self._full_name(self._rule(name).model)
+
     def _rule(self, name: str | None) -> ModelRule:
         models = self.profile.models
         if name is None:

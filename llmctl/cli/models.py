@@ -12,7 +12,7 @@ import typer
 from llmctl.cli.inputs import prompt_text, usd
 from llmctl.cli.options import current
 from llmctl.cli.session import services, warn
-from llmctl.core.errors import LlmctlError, UsageError
+from llmctl.core.errors import ConfigError, LlmctlError, UsageError
 from llmctl.formats.envelope import write_json
 from llmctl.services import Services
 
@@ -73,9 +73,13 @@ def show(
     from llmctl.pricing.models import look_up, rates
 
     opened = services()
-    target = opened.targets.choose(name).target
-    model = look_up(opened.prices, target.model)
-    own = opened.prices.override(target.model) is not None
+    model = look_up(opened.prices, opened.targets.model(name))
+    try:
+        target = opened.targets.choose(name).target
+        address, keys = target.api_base or "-", list(target.keys)
+    except ConfigError as error:
+        address, keys = f"has to be set: {error.hint}", []
+    own = opened.prices.override(model.name) is not None
     source = "the profile" if own else opened.prices.snapshot
     if current().json:
         listed = (
@@ -83,12 +87,12 @@ def show(
             if model.price
             else []
         )
-        more = {"api_base": target.api_base, "keys": list(target.keys), "prices": listed, "prices_of": source}
-        write_json({**model.envelope(), "name": target.name, **more})
+        more = {"address": address, "keys": keys, "prices": listed, "prices_of": source}
+        write_json({**model.envelope(), "name": name, **more})
         return _warned(opened)
     told = [
-        ("address", target.api_base or "-"),
-        ("key", ", ".join(target.keys) or "none"),
+        ("address", address),
+        ("key", ", ".join(keys) or "none"),
         ("prices of", source),
     ]
     _show(facts(model, told))
@@ -209,7 +213,7 @@ def _progress(done: int, total: int) -> None:
 
 def own_models(opened: Services) -> list[str]:
     """The profile's models as `provider/model`."""
-    return [opened.targets.choose(name).target.model for name in opened.profile.models]
+    return [opened.targets.model(name) for name in opened.profile.models]
 
 
 def size(text: str) -> int:

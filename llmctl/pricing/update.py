@@ -55,7 +55,8 @@ def install(body: bytes, folder: Path) -> Changes:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".update-", dir=folder) as room:
-            draft = Path(room) / FETCHED
+            # Not by the name that a book may replace with the installed prices.
+            draft = Path(room) / "draft.json"
             with draft.open("wb") as file:
                 file.write(body)
                 file.flush()
