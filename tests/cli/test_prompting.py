@@ -229,18 +229,10 @@ def test_hostile_templates_end_early_and_small(
     """A template from a stranger must not escape, hang or eat the memory: exit 3, 2 s of CPU, 200 MB."""
     (work / "evil.md").write_text(HOSTILE[name], encoding="utf-8")
     code = (
-<<<<<<< HEAD
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31));"
-        "from llmctl.cli.app import run; code = run(sys.argv[1:]);"
-        # Not ru_maxrss: it starts at what the process that forked this one had in memory.
-        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'));"
-        "sys.stderr.write(f'\\n{peak.split()[1]}'); sys.exit(code)"
-=======
         "import re, sys; from pathlib import Path; from llmctl.cli.app import run; code = run(sys.argv[1:]);"
         # Not ru_maxrss, which begins with what the process that started this one has.
         "sys.stderr.write('\\n' + re.search(r'VmHWM:\\s*(\\d+)', Path('/proc/self/status').read_text())[1]);"
         "sys.exit(code)"
->>>>>>> main
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
