@@ -8,7 +8,6 @@ from .asking import ANSWER, Asker, failed
 
 STREAMS = pytest.mark.parametrize("mode", ["--no-stream", "--stream"])
 PATIENT = {"total": 20}
-ONE_KEY = pytest.mark.xfail(strict=True, reason="of a model's keys only the first is used so far")
 REFUSED = {
     "33_400": ("error:bad", "bad_request", ("HTTP 400", "-O")),
     "34_context": (
@@ -64,7 +63,6 @@ def test_fault_36_39_40_stop_a_batch(ask: Asker, fault: str) -> None:
     assert {row["status"] for row in outcome.rows} == {"pending"}
 
 
-@ONE_KEY
 @STREAMS
 def test_fault_37_a_good_second_key_takes_over(ask: Asker, mode: str) -> None:
     """A key that was revoked must not stop the work."""
@@ -75,7 +73,6 @@ def test_fault_37_a_good_second_key_takes_over(ask: Asker, mode: str) -> None:
     assert (outcome.code, outcome.out, len(outcome.requests)) == (0, ANSWER + "\n", 2)
 
 
-@ONE_KEY
 def test_fault_38_every_key_refused_lists_their_references(ask: Asker) -> None:
     """The user has to know which ones to replace, and nobody has to see them."""
     ask.profile(models={"main": {"model": "openai/gpt-4o-mini", "keys": ["env:FIRST", "env:SECOND"]}})
