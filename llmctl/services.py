@@ -373,6 +373,14 @@ class Services:
 
         return HttpProvider(self._wire, LitellmCodec(target))
 
+    async def list_models(self, target: Target, reference: str) -> None:
+        """Asks for the provider's models with one of the target's keys. LlmctlError where it is refused."""
+        from llmctl.providers.listing import listing
+
+        call = listing(target, self.secrets.resolve(reference))
+        deadline = self.clock.monotonic() + target.timeouts.total
+        await self._wire.post(call, Request(target, (), deadline=deadline))
+
     def flush(self) -> None:
         """Writes what ledger and cache have gathered. StorageError where the ledger cannot be written."""
         for name in ("cache", "ledger"):
@@ -387,6 +395,8 @@ class Services:
         """Ends connections and files; what was paid for is on disk already."""
         for provider in self._providers.values():
             await provider.close()
+        if "_wire" in self.__dict__:
+            await self._wire.close()
         if self.__dict__.get("pools") is not None:
             self.__dict__["pools"].save()
         for name in ("cache", "ledger", "state"):

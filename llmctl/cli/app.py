@@ -22,6 +22,8 @@ COMMANDS = {
     "profile": "Profiles: list, show, check, path.",
     "cache": "The cache of answers: stats, clear, prune.",
     "models": "Models and prices: list, show, pick, update, pull.",
+    "keys": "Keys: status, check, set.",
+    "breaker": "Breakers: which models count as down, and closing them.",
     "init": "Write a starter llmctl.yaml and profiles/.",
     "doctor": "What works here.",
 }

@@ -13,6 +13,7 @@ from llmctl import __version__
 from llmctl.cli.options import current
 from llmctl.cli.session import services
 from llmctl.core.errors import LlmctlError
+from llmctl.core.model import Target
 from llmctl.formats.envelope import write_json
 from llmctl.services import Services
 
@@ -119,6 +120,8 @@ def _model(opened: Services, name: str) -> Iterator[Finding]:
         return
     for reference in target.keys:
         yield _tried(f"key of {name}", lambda reference=reference: _key(opened, reference))  # type: ignore[misc]  # bound now
+    if target.provider != "local":
+        yield _tried(f"breaker of {name}", lambda: _breaker(opened, target))
     if target.api_base:
         yield _tried(f"endpoint of {name}", lambda: _reach(target.api_base or ""))
 
@@ -126,6 +129,18 @@ def _model(opened: Services, name: str) -> Iterator[Finding]:
 def _key(opened: Services, reference: str) -> str:
     opened.secrets.resolve(reference)
     return f"{reference} is there"
+
+
+def _breaker(opened: Services, target: Target) -> str:
+    from llmctl.core.errors import BreakerOpen
+
+    seen = opened.circuits.of_target(target)
+    if seen.state == "open":
+        raise BreakerOpen(
+            f"open after {seen.failures} failures in a row, the next try is due in {seen.due:.0f} s",
+            hint="llmctl breaker reset",
+        )
+    return f"{seen.state}, {seen.failures} failures in a row"
 
 
 def _embedded(opened: Services, name: str) -> str:

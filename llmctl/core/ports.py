@@ -50,11 +50,12 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """One POST, ready to be sent. `headers` hold the key: never logged, never in an error."""
+    """One request, ready to be sent. `headers` hold the key: never logged, never in an error."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "POST"
 
 
 class StreamDecoder(Protocol):

@@ -85,9 +85,10 @@ class Wire:
         session = self._open_session()  # loads aiohttp the first time, which is not the provider's delay
         try:
             async with asyncio.timeout_at(limits.until(limits.timeouts.first)):
-                return await session.post(
+                return await session.request(
+                    call.method,
                     address(call.url),
-                    data=call.body,
+                    data=call.body or None,
                     headers=call.headers,
                     allow_redirects=False,
                     proxy=self._proxy(call.url),

@@ -8,6 +8,7 @@ one read and one conditional write of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from llmctl.core.ports import State
 
@@ -56,14 +57,19 @@ class Lane:
         self._state = state
         self._now = now
 
-    def take(self, cost: float) -> float:
-        """Takes a turn of that many seconds of the lane; gives the seconds to wait until it begins."""
+    def take(self, cost: float, *, within: float = inf) -> float:
+        """Takes a turn of that many seconds of the lane; gives the seconds to wait until it begins.
+
+        A turn that would begin later than `within` seconds is not taken.
+        """
         state = self._state()
         while True:
             now = self._now()
             old = state.get(self.key)
             taken = self._taken(old, now)
             begins = max(now, taken - self.burst + (cost if self.ahead else 0.0))
+            if begins - now > within:
+                return begins - now
             new = round((max(taken, begins) + cost) * 1e9)
             if state.add(self.key, new - (old or 0), ceiling=new) is not None:
                 return begins - now

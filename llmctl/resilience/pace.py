@@ -128,8 +128,8 @@ class Pace:
             async with self._gate:  # only the first in line takes a turn, so that few turns are lost
                 if self._clock.monotonic() - began > 0.001:
                     await self._clock.sleep(0)  # which raises where the command was interrupted meanwhile
-                tokens = self._estimate(request) if self._tokens else 0.0
-                wait = self._take(tokens)
+                tokens = await self._reserve(request)
+                wait = self._take()
                 if wait > 0:
                     self._tell(request, wait)
                     await self._clock.sleep(wait)
@@ -156,15 +156,26 @@ class Pace:
         if self._tokens is not None and error.billed == "no":
             self._correct(tokens, 0)
 
-    def _take(self, tokens: float) -> float:
-        """Takes a turn on every lane that there is; the longest wait."""
+    async def _reserve(self, request: Request) -> float:
+        """Waits until the tokens that the request may take are free, and takes them.
+
+        Answers that come meanwhile give back what they did not need, and tell what to expect.
+        """
+        if self._tokens is None:
+            return 0.0
+        assert self._tpm is not None
+        while True:
+            tokens = self._estimate(request)
+            wait = self._tokens.take(token_cost(tokens, self._tpm), within=0.0)
+            if wait <= 0:
+                return tokens
+            self._tell(request, wait)
+            await self._clock.sleep(min(wait, LOOK_S))
+
+    def _take(self) -> float:
+        """Takes a turn on every lane of requests that there is; the longest wait."""
         now = self._clock.monotonic()
-        wait = 0.0
-        if self._requests is not None:
-            wait = self._requests.take(self._cost)
-        if self._tokens is not None:
-            assert self._tpm is not None
-            wait = max(wait, self._tokens.take(token_cost(tokens, self._tpm)))
+        wait = self._requests.take(self._cost) if self._requests is not None else 0.0
         if self._gap and now < self._gap_until:
             return max(wait, self._learned.take(self._gap))
         self._gap = 0.0

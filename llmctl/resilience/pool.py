@@ -123,6 +123,7 @@ class Pool:
             self._look_at = monotonic + LOOK_S
             for key in self.keys:
                 key.rest = key.shelf.rest()
+                key.uses = key.shelf.uses() + key.unsaved
         chosen = self._next(now)
         if chosen is None:
             return max(0.001, self._cool_in(now))
@@ -175,8 +176,8 @@ class Pool:
     def save(self) -> None:
         """Writes the uses that are not in the state yet."""
         for key in self.keys:
-            key.uses = key.shelf.used(key.unsaved) if key.unsaved else key.shelf.uses()
-            key.unsaved = 0
+            if key.unsaved:
+                key.uses, key.unsaved = key.shelf.used(key.unsaved), 0
 
     def _save(self, monotonic: float) -> None:
         self._save_at = monotonic + SAVE_S

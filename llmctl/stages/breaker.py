@@ -23,9 +23,8 @@ def breaker(next: Send, circuits: Circuits, clock: Clock, patient: bool) -> Send
     async def send(request: Request) -> Response:
         circuit = circuits.of(request.target)
         while True:
-            probe = False
-            if circuit.ask() is not None:
-                probe = await _wait(request, circuit, clock, patient)
+            wait = circuit.ask()
+            probe = wait is not None and await _wait(request, circuit, wait, clock, patient)
             try:
                 response = await next(replace(request, probe=True) if probe else request)
             except BreakerOpen:
@@ -43,11 +42,12 @@ def breaker(next: Send, circuits: Circuits, clock: Clock, patient: bool) -> Send
     return send
 
 
-async def _wait(request: Request, circuit: Circuit, clock: Clock, patient: bool) -> bool:
-    """Whether the request is the probe, once it may go."""
-    while wait := circuit.ask():
+async def _wait(request: Request, circuit: Circuit, wait: float | None, clock: Clock, patient: bool) -> bool:
+    """Whether the request is the probe, once it may go; `wait` is what the circuit said first."""
+    while wait:
         left = 0.0 if request.deadline is None else request.deadline - time.monotonic()
         if not patient or request.stand_in or wait >= left:
             raise circuit.refusal(wait)
         await clock.sleep(wait)
+        wait = circuit.ask()
     return wait is not None

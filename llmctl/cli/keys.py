@@ -1,0 +1,167 @@
+"""llmctl keys: the pool. Which reference, alive, cooling, used up or refused; never the key."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from llmctl.cli.options import current
+from llmctl.cli.session import services
+from llmctl.core.errors import AccountError, ConfigError, LlmctlError, MissingExtra, UsageError
+from llmctl.core.loop import run as run_core
+from llmctl.core.model import Target
+from llmctl.formats.envelope import write_json
+from llmctl.resilience.pool import Shelf
+from llmctl.services import Services
+
+app = typer.Typer(help="Keys: which are alive; never the key.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One key of the profile at one address, for the models that use it."""
+
+    reference: str
+    target: Target
+    models: list[str]
+
+
+@app.command()
+def status() -> int:
+    """Each key of the profile with its state, as all processes know it. Nothing is asked."""
+    opened = services()
+    told([_state(opened, held) for held in held_by(opened)])
+    return 0
+
+
+@app.command()
+def check() -> int:
+    """Ask each key's provider for its list of models, which costs nothing. Exit 4 where one is refused."""
+    opened = services()
+    rows, refused = run_core(_checked(opened, list(held_by(opened))))
+    told(rows)
+    return refused
+
+
+@app.command("set")
+def put(
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="keyring:SERVICE/NAME")],
+) -> int:
+    """Store a key in the system's keyring. It is asked for, or read from stdin, never an argument."""
+    service, slash, name = reference.removeprefix("keyring:").partition("/")
+    if not reference.startswith("keyring:") or not (service and slash and name):
+        raise UsageError(f"{reference}: only a keyring's keys are stored", hint="write keyring:SERVICE/NAME")
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        raise MissingExtra(reference, "keyring") from None
+    key = _typed(reference)
+    try:
+        keyring.set_password(service, name, key)
+    except KeyringError:
+        raise ConfigError(
+            f"{reference}: the system's keyring is locked or missing",
+            hint="unlock it, or use env: or file: where there is none (servers, CI)",
+        ) from None
+    if current().json:
+        write_json({"reference": reference, "stored": True})
+    else:
+        sys.stdout.write(f"{reference}: stored\n")
+    return 0
+
+
+def _typed(reference: str) -> str:
+    """The key, without its line end; UsageError where it is none."""
+    if sys.stdin.isatty():
+        from getpass import getpass
+
+        key = getpass(f"{reference}: ")
+    else:
+        key = sys.stdin.readline().removesuffix("\n").removesuffix("\r")
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise UsageError(
+            "that is no key: it is empty, or holds a space, a control or a non-ASCII character",
+            hint=f"for example: llmctl keys set {reference} < FILE",
+        )
+    return key
+
+
+def held_by(opened: Services) -> Iterator[Held]:
+    """The keys of all models of the profile, each address and reference once."""
+    found: dict[tuple[str, str | None, str], Held] = {}
+    for name in opened.profile.models:
+        target = opened.targets.choose(name).target
+        for reference in target.keys:
+            place = (target.provider, target.api_base, reference)
+            found.setdefault(place, Held(reference, target, [])).models.append(name)
+    yield from found.values()
+
+
+def _state(opened: Services, held: Held) -> dict[str, Any]:
+    shelf = Shelf(held.target, held.reference, lambda: opened.state)
+    rest = shelf.rest()
+    kind, _, name = held.reference.partition(":")
+    state: str = rest.why if rest else "alive"
+    if kind == "env" and not opened.environ.get(name):
+        state = "missing"
+    left = max(0.0, rest.until - opened.clock.now()) if rest else None
+    return {
+        "reference": held.reference,
+        "provider": held.target.provider,
+        "models": held.models,
+        "state": state,
+        "rests_s": None if left is None else round(left, 3),
+        "used": shelf.uses(),
+    }
+
+
+async def _checked(opened: Services, keys: list[Held]) -> tuple[list[dict[str, Any]], int]:
+    from llmctl.core.loop import loop
+
+    await loop()
+    rows, code = [], 0
+    try:
+        for held in keys:
+            error = await _asked(opened, held)
+            shelf = Shelf(held.target, held.reference, lambda: opened.state)
+            if error is None:
+                shelf.wake()
+            row = _state(opened, held)
+            row["state"] = (
+                "alive" if error is None else "refused" if isinstance(error, AccountError) else "unknown"
+            )
+            row["detail"] = None if error is None else error.message
+            rows.append(row)
+            code = 4 if isinstance(error, AccountError) else code or (error.exit_code if error else 0)
+    finally:
+        await opened.close()
+    return rows, code
+
+
+async def _asked(opened: Services, held: Held) -> LlmctlError | None:
+    """What the provider has against the key, or why that cannot be known; None: it is alive."""
+    try:
+        await opened.list_models(held.target, held.reference)
+    except LlmctlError as error:
+        return error
+    return None
+
+
+def told(rows: list[dict[str, Any]]) -> None:
+    if current().json:
+        write_json({"keys": rows})
+        return
+    for row in rows:
+        rests = f" for {row['rests_s']:.0f} s" if row["rests_s"] else ""
+        said = f"  {row['detail']}" if row.get("detail") else ""
+        models = ", ".join(row["models"])
+        sys.stdout.write(
+            f"{row['state'] + rests:<18}  {row['reference']:<32}  {models}, used {row['used']:,}x{said}\n"
+        )
+    if not rows:
+        sys.stdout.write("this profile needs no key\n")
