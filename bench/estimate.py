@@ -17,11 +17,12 @@ from pathlib import Path
 from bench.measure import ROOT, once, record, table
 
 PY = sys.executable
-PROSE = (
-    "the quick brown fox jumps over a lazy dog while seven wizards brew potent soup under starlight and the "
-    "invoice number of every customer stands in the first column of an unread spreadsheet"
+SENTENCE = (
+    "the quick brown fox jumps over a lazy dog while seven wizards brew potent soup "
+    "under starlight and the invoice number of every customer stands in the first "
+    "column of an unread spreadsheet"
 )
-WORDS = PROSE.split()
+WORDS = SENTENCE.split(" ")
 SYSTEM = " ".join(WORDS * 10)
 BASELINE = """
 import json, sys
@@ -54,9 +55,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         env = {
-            "PATH": os.environ["PATH"], "HOME": folder, "LLMCTL_HOME": str(home / "state"),
-            "LLMCTL_PROFILE": "dev", "OPENAI_API_KEY": "none", "PYTHONPATH": str(ROOT),
-        }  # fmt: skip
+            "PATH": os.environ["PATH"],
+            "HOME": folder,
+            "LLMCTL_HOME": str(home / "state"),
+            "LLMCTL_PROFILE": "dev",
+            "OPENAI_API_KEY": "none",
+            "PYTHONPATH": str(ROOT),
+        }
         small, large = home / "small.jsonl", home / "large.jsonl"
         fill(small, rows // 10)
         fill(large, rows)

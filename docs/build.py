@@ -104,7 +104,7 @@ def command_parts(command: Any, path: str, inherited: set[str], level: int = 2) 
 
 
 def wanted(argument: Any) -> str:
-    name = (argument.metavar or argument.name).upper()
+    name = (argument.metavar or argument.name).upper().strip("[]")
     return name if argument.required else f"[{name}]"
 
 
@@ -274,7 +274,7 @@ def not_yet() -> str:
 def stage_table() -> str:
     """The stages in their order, each with the first line of its module."""
     services = Services({}, name="local", home=Path("/nonexistent"))
-    modules = [stage.func.__module__ for stage in pipeline.stages(services)]  # type: ignore[attr-defined]  # partials
+    modules = [stage.func.__module__ for stage in pipeline.stages(services)]
     rows = []
     for number, module in enumerate([*modules, "llmctl.stages.provider"], 1):
         name = module.rpartition(".")[2]

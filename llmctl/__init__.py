@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from llmctl.batch.api import BatchResult
     from llmctl.client import Client
     from llmctl.core.errors import LlmctlError
     from llmctl.core.model import Response, Usage
 
 _HOMES = {
+    "BatchResult": "llmctl.batch.api",
     "Client": "llmctl.client",
     "LlmctlError": "llmctl.core.errors",
     "Response": "llmctl.core.model",
@@ -30,4 +32,4 @@ def __getattr__(name: str) -> object:
     return getattr(import_module(_HOMES[name]), name)
 
 
-__all__ = ["Client", "LlmctlError", "Response", "Usage", "__version__"]
+__all__ = ["BatchResult", "Client", "LlmctlError", "Response", "Usage", "__version__"]

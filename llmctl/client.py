@@ -13,10 +13,10 @@ same core in one event loop of its own, in a thread that lives as long as the cl
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from llmctl.ask import Ask, asked, compose
 from llmctl.core.errors import LlmctlError
@@ -29,11 +29,13 @@ from llmctl.services import Services
 if TYPE_CHECKING:
     import asyncio
 
+    from llmctl.batch.api import BatchResult, Rows
     from llmctl.estimate import Estimate
     from llmctl.usage.budgets import Status
     from llmctl.usage.report import Report
 
 T = TypeVar("T")
+CONCURRENCY = 32
 WISHES = frozenset(
     (
         "template",
@@ -98,31 +100,89 @@ class Client:
         """As `astream`, for programs without an event loop."""
         return Stream(self, prompt, ask)
 
+    async def abatch(
+        self,
+        rows: Rows | str | Path,
+        *,
+        journal: str | Path | None = None,
+        concurrency: int | None = None,
+        order: Literal["input", "done"] = "input",
+        limit: int | None = None,
+        retry_failed: bool = False,
+        **ask: Any,
+    ) -> AsyncGenerator[BatchResult, None]:
+        """The results of many rows: prompts, maps with a row's fields, or the path of a file of them.
+
+        Other keywords are those of `arun`; a row's own fields win over them. With `journal` what is
+        finished is kept in that file: the same call later sends only what is missing or has changed.
+        A row that fails is a result with an `error`; what ends the whole batch (a refused key, a
+        budget) is raised after the results, of which those not sent are `pending`.
+        """
+        from llmctl.batch.api import results, source_of
+        from llmctl.batch.job import Job
+
+        job = Job(
+            ask=self._ask("", ask),
+            concurrency=concurrency or self.services.profile.limits.concurrency or CONCURRENCY,
+            order=order,
+            limit=limit,
+            format="llmctl",
+            retry_failed=retry_failed,
+            kept=Path(journal) if journal is not None else None,
+        )
+        async with aclosing(results(self._grouped(), job, source_of(rows))) as found:
+            async for each in found:
+                yield each
+
+    def batch(self, rows: Rows | str | Path, **options: Any) -> Iterator[BatchResult]:
+        """As `abatch`, for programs without an event loop."""
+        found = self.abatch(rows, **options)
+        try:
+            while True:
+                yield self._wait(_next(found))
+        except StopAsyncIteration:
+            return
+        finally:
+            self._wait(found.aclose())
+
+    def _grouped(self) -> Services:
+        """Services of their own for many calls: ledger and cache are written in groups."""
+        mine = self.services
+        return Services(
+            mine.environ,
+            name=self._profile,
+            home=mine.home,
+            warn=mine.warn,
+            group=True,
+            max_cost=mine.max_cost,
+        )
+
     def estimate(
         self,
         prompt: str = "",
         *,
-        file: str | Path | None = None,
-        out: str | Path | None = None,
+        rows: Rows | str | Path | None = None,
+        journal: str | Path | None = None,
         limit: int | None = None,
         max_cost: float | None = None,
         **ask: Any,
     ) -> Estimate:
-        """What `run` or, with `file`, a batch would cost; nothing is sent. Other keywords as for `arun`.
+        """What `run` or, with `rows`, a batch would cost; nothing is sent. Other keywords as for `abatch`.
 
-        `out` leaves out what is finished in that output, `limit` takes the first rows only, `max_cost` is
-        in USD. It reads the ledger and counts tokens, so it belongs in a thread where a loop must not wait.
+        `max_cost` is a limit in USD to judge by. It reads the ledger and counts tokens, so it belongs in a
+        thread where a loop must not wait.
         """
+        from llmctl.batch.api import source_of
         from llmctl.batch.job import Job
-        from llmctl.batch.source import Source
         from llmctl.estimate import of_file, of_prompt
 
         with self._apart() as services:
             services.max_cost = None if max_cost is None else to_nanos(max_cost)
-            job = Job(ask=self._ask(prompt, ask), out=Path(out) if out is not None else None, limit=limit)
-            if file is None:
+            kept = Path(journal) if journal is not None else None
+            job = Job(ask=self._ask(prompt, ask), kept=kept, limit=limit)
+            if rows is None:
                 return of_prompt(services, job)
-            with Source(str(file)) as source:
+            with source_of(rows) as source:
                 return of_file(services, job, source)
 
     def usage(self, **query: Any) -> Report:
@@ -254,8 +314,8 @@ class Stream:
                 return
 
 
-async def _next(texts: AsyncIterator[str]) -> str:
-    return await anext(texts)
+async def _next(values: AsyncIterator[T]) -> T:
+    return await anext(values)
 
 
 __all__ = ["Client", "LlmctlError", "Response"]

@@ -54,6 +54,12 @@ class Facts:
 
         return count(what, model).tokens
 
+    def bound(self, messages: Sequence[Message], model: str) -> int:
+        """Tokens that the messages cannot exceed, at once."""
+        from llmctl.pricing.tokens import upper_bound
+
+        return upper_bound(messages, model=model)
+
     def cost(self, model: str, tokens: int, answer: int = 0) -> Nanos | None:
         """What so many tokens of prompt and of answer cost; None: unknown."""
         from llmctl.pricing.cost import cost

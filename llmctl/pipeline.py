@@ -14,12 +14,16 @@ from itertools import takewhile
 
 from llmctl.core.model import Send
 from llmctl.services import Services
+from llmctl.stages.breaker import breaker
 from llmctl.stages.budget import budget
 from llmctl.stages.cache import cache
 from llmctl.stages.cascade import cascade
 from llmctl.stages.check import check
+from llmctl.stages.fallback import fallback
+from llmctl.stages.keys import keys
 from llmctl.stages.precheck import precheck
 from llmctl.stages.provider import provider
+from llmctl.stages.rate import rate
 from llmctl.stages.reasoning import reasoning
 from llmctl.stages.record import record
 from llmctl.stages.redact import redact
@@ -41,10 +45,20 @@ def stages(services: Services) -> list[Stage]:
         partial(redact, rule=services.profile.privacy),
         partial(check, rule=services.profile.privacy),
         partial(reasoning),
-        partial(record, ledger=services.ledger, clock=services.clock, random=services.random),
+        partial(record, ledger=services.ledger, clock=services.clock),
         partial(cache, store=services.cache, keep=services.keep),
         partial(single_flight),
-        partial(retry, rule=services.profile.retry, clock=services.clock, random=services.random),
+        partial(fallback, stand_ins=services.stand_ins),
+        partial(
+            retry,
+            rule=services.profile.retry,
+            clock=services.clock,
+            random=services.random,
+            allowance=services.allowance,
+        ),
+        partial(breaker, circuits=services.circuits, clock=services.clock, patient=services.group),
+        partial(keys, pools=services.pools, clock=services.clock),
+        partial(rate, paces=services.paces, refuse=services.circuits.refuse),
         partial(budget, purses=services.purses, most=services.most, clock=services.clock, warn=services.warn),
     ]
 

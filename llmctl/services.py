@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl.config import find, resolve
 from llmctl.core.errors import ConfigError, Interrupted
-from llmctl.core.model import Request, Response, Target, Usage
+from llmctl.core.model import Quota, Request, Response, Target, Usage
 from llmctl.core.money import Nanos
 from llmctl.core.profile import Profile
-from llmctl.targets import Targets
+from llmctl.targets import StandIns, Targets
 
 if TYPE_CHECKING:
     from asyncio import Event
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from llmctl.core.ports import Judge, Provider, State
     from llmctl.facts import Facts
     from llmctl.pricing.book import PriceBook
+    from llmctl.resilience.circuit import Circuits
+    from llmctl.resilience.pace import Paces
+    from llmctl.resilience.pool import Pools
     from llmctl.stages.budget import Purse
+    from llmctl.stages.retry import Allowance
     from llmctl.state.cache import AnswerCache
     from llmctl.usage.ledger import SqliteLedger
 
@@ -63,7 +67,7 @@ class SystemRandom:
         return int.from_bytes(os.urandom(7)) / (1 << 56)
 
 
-GRAMMAR = frozenset({"local", "openai", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
+GRAMMAR = frozenset({"local", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
 """Providers whose servers take a schema for every model."""
 
 
@@ -119,6 +123,12 @@ class Services:
         """Many calls are to come: ledger and cache are written in groups, by `flush`."""
         self.max_cost = max_cost
         """The most that all calls of these services may cost together, besides the profile's budgets."""
+        self.concurrency: int | None = None
+        self.rpm: float | None = None
+        self.tpm: float | None = None
+        """Limits of the command, over the profile's; None: it says nothing."""
+        self.allowance: Allowance | None = None
+        """The retries that all calls share; None: each call is on its own."""
         self.clock = SystemClock()
         self.random = SystemRandom()
         self.run_id = os.urandom(8).hex()
@@ -177,8 +187,8 @@ class Services:
         return AnswerCache(self.home / "cache", ttl, max_bytes, self.warn, group=self.group)
 
     def keep(self, response: Response) -> bool:
-        """Whether an answer may be stored: worth it (`cache.min_cost`), and not one to be blocked."""
-        if (response.cost or 0) < self.profile.cache.min_cost:
+        """Whether an answer may be stored: the asked model's, worth it (`min_cost`), not to be blocked."""
+        if response.instead_of is not None or (response.cost or 0) < self.profile.cache.min_cost:
             return False
         if self.profile.privacy.answers != "block":
             return True
@@ -232,6 +242,47 @@ class Services:
         return SqliteState(self.home / "state.db", self.clock.now)
 
     @cached_property
+    def circuits(self) -> Circuits:
+        """The breakers of all models; what is known of them outlives the process."""
+        from llmctl.resilience.circuit import Circuits
+
+        return Circuits(self.profile.breaker, lambda: self.state, self.clock)
+
+    @cached_property
+    def pools(self) -> Pools | None:
+        """None where no model of the profile has a second key."""
+        pools = [rule.keys for rule in self.profile.models.values()]
+        pools += [rule.keys for rule in self.profile.providers.values()]
+        if all(len(keys) < 2 for keys in pools):
+            return None
+        return self.open_pools()
+
+    def open_pools(self) -> Pools:
+        from llmctl.resilience.pool import Pools
+
+        return Pools(lambda: self.state, self.clock)
+
+    @cached_property
+    def paces(self) -> Paces:
+        """Rate limits and windows. Their time is the machine's since its start, which nobody can set."""
+        from llmctl.resilience.pace import Limits, Paces
+        from llmctl.state.owner import boot
+
+        given = self.profile.limits
+        limits = Limits(self.concurrency or given.concurrency, self.rpm or given.rpm, self.tpm or given.tpm)
+        return Paces(limits, lambda: self.state, self.clock, self._low_quotas, self.warn, boot())
+
+    def _low_quotas(self, headers: Mapping[str, str]) -> list[Quota]:
+        from llmctl.providers.quotas import low_quotas
+
+        return low_quotas(headers)
+
+    @cached_property
+    def stand_ins(self) -> StandIns | None:
+        """Who answers in a model's place; None where the profile names no fallback."""
+        return StandIns(self.targets, self.answers.ready) if self.profile.fallback else None
+
+    @cached_property
     def purses(self) -> Sequence[Purse]:
         """The budgets in force, that of the command first; nothing is opened where there are none."""
         if self.max_cost is None and not self.profile.budgets:
@@ -268,7 +319,9 @@ class Services:
         """Whether the model takes a JSON schema itself; else it is put into the text."""
         if request.target.provider in GRAMMAR:
             return True
-        entry = self.prices.info(request.target.model) or {}
+        entry = self.prices.info(request.target.model)
+        if entry is None:
+            return request.target.provider == "openai"  # newer than the price file
         return bool(entry.get("supports_response_schema"))
 
     def estimate(self, request: Request, response: Response) -> Usage:
@@ -334,6 +387,8 @@ class Services:
         """Ends connections and files; what was paid for is on disk already."""
         for provider in self._providers.values():
             await provider.close()
+        if self.__dict__.get("pools") is not None:
+            self.__dict__["pools"].save()
         for name in ("cache", "ledger", "state"):
             opened = self.__dict__.get(name)
             if opened is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from llmctl.config.nodes import ProfileError
 from llmctl.config.schema import suggest
 from llmctl.core.errors import UsageError
-from llmctl.core.model import Step, Target, Timeouts
+from llmctl.core.model import Request, Step, Target, Timeouts, replace
 from llmctl.core.profile import DEFAULT_PARAMS, ModelRule, Profile, ProviderRule, TimeoutRule
 from llmctl.providers.catalog import endpoint, house
 
@@ -103,6 +103,44 @@ class Targets:
         """The usual variables that are set; else the first, so that its absence is told by name."""
         present = tuple(f"env:{name}" for name in names if self.environ.get(name))
         return present[:1] or (() if optional or not names else (f"env:{names[0]}",))
+
+
+class StandIns:
+    """The profile's `fallback`: who is asked after whom. `ready` fits a schema to another model."""
+
+    def __init__(self, targets: Targets, ready: Callable[[Request], Request]) -> None:
+        self.targets = targets
+        self.ready = ready
+        self._after: dict[str, tuple[str, ...]] = {}
+
+    def names(self, request: Request) -> tuple[str, ...]:
+        """The models after the request's own; none where that is not in the list.
+
+        UsageError, ProfileError for a name that is no model: found out before anything is sent.
+        """
+        target = request.target
+        if target.name not in self._after:
+            names = self.targets.profile.fallback
+            models = [self.targets.choose(name).target.model for name in names]
+            places = [n for n, name in enumerate(names) if target.name == name or target.model == models[n]]
+            self._after[target.name] = names[places[0] + 1 :] if places else ()
+        return self._after[target.name]
+
+    def request(self, request: Request, name: str) -> Request:
+        """The same question to the model of that name, with its own parameters but for those set by hand."""
+        usual = self.targets.choose(request.target.name)
+        changed = {key: value for key, value in request.params.items() if usual.params.get(key) != value}
+        changed |= dict.fromkeys(usual.params.keys() - request.params.keys())
+        choice = self.targets.choose(name, changed)
+        asked = replace(
+            request,
+            target=choice.target,
+            params=choice.params,
+            defaults=choice.defaults,
+            key=choice.target.keys[0] if choice.target.keys else None,
+            fingerprint="",
+        )
+        return asked if asked.schema is None else self.ready(asked)
 
 
 def timeouts(rule: TimeoutRule) -> Timeouts:

@@ -20,6 +20,7 @@ HEAVY = (
     "numpy",
     "tiktoken",
     "httpx",
+    "llmctl.prompts",
 )
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import asyncio
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+FEWEST_RETRIES = 10
+"""A batch may try again for a tenth of its rows, and a small one so often."""
 FLUSH_S = 0.05
 
 
@@ -64,6 +66,11 @@ class Batch:
         """Nothing is in flight any more."""
         self.tally = Tally()
         self.progress = Progress(self.tally, quiet=quiet, live=live)
+        self.emitter: Callable[[Finisher], Emitter] = Emitter
+        """What rows go to where there is no OUT."""
+        self.listens = True
+        """Whether signals are this batch's to answer."""
+        self._stop: LlmctlError | None = None
         self.store: Store
         self.runner: Runner
 
@@ -128,17 +135,25 @@ class Batch:
         import asyncio
 
         from llmctl.pipeline import build
+        from llmctl.stages.retry import Allowance
 
         await loop()
-        runner = self.runner = Runner(self.job, self.composer, build(self.services), self.store, self.tally)
+        self.services.allowance = Allowance(max(FEWEST_RETRIES, self.tally.rows // 10))
         veil = self.composer.veil
         finisher = Finisher(
             self.job, self.source, self.store, template=self.job.template, restore=veil.up if veil else None
         )
-        emitter = Emitter(finisher) if self.job.out is None else None
+        emitter = self.emitter(finisher) if self.job.out is None else None
+        send = build(self.services)
+        runner = self.runner = Runner(
+            self.job, self.composer, emitter.gate(send) if emitter else send, self.store, self.tally
+        )
+        runner.halted = self._stop
+        runner.on_halt = self.services.wake
+        self.services.paces.on_grown = runner.widen
         if emitter is not None:
             runner.on_row = emitter.row
-        listening = self._listen(asyncio.get_running_loop())
+        listening = self._listen(asyncio.get_running_loop()) if self.listens else []
         ended = asyncio.Event()
         flusher = asyncio.create_task(self._keep_flushing(ended))
         try:
@@ -148,6 +163,7 @@ class Batch:
         finally:
             ended.set()
             await flusher
+        self._try(self.services.flush)
         self.ended = True
         with interruptible(listening):
             self._try(lambda: self._end(finisher, emitter))
@@ -158,6 +174,13 @@ class Batch:
             damaged=self.store.journal.damaged,
             bug=runner.bug,
         )
+
+    def stop(self) -> None:
+        """As the first signal does: nothing more is sent, what is in flight is finished."""
+        self._stop = Interrupted(signal.SIGINT)
+        if hasattr(self, "runner"):
+            self.runner.halt(self._stop)
+            self.services.wake()
 
     def _end(self, finisher: Finisher, emitter: Emitter | None) -> None:
         """What was finished reaches its reader: all of OUT, unless a signal or the disk cut it short."""

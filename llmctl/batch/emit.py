@@ -7,6 +7,7 @@ from typing import IO, Literal
 
 from llmctl.batch.finish import Finisher
 from llmctl.batch.rows import Row
+from llmctl.core.model import Send
 
 
 class Emitter:
@@ -33,7 +34,7 @@ class Emitter:
                     self._write(payload)
         elif not self.done_order:
             self._advance("pending" if pending else "skip")
-        self.out.flush()
+        self.flush()
 
     def _advance(self, unfinished: Literal["wait", "pending", "skip"] = "wait") -> None:
         assert self._lines is not None
@@ -45,8 +46,16 @@ class Emitter:
                     return
                 if record is not None or unfinished == "pending":
                     self._write(self.finisher.payload(raw, record))
+            self._next = None  # told: should reading on fail, it must not be told again
             self._next = next(self._lines, None)
+
+    def gate(self, send: Send) -> Send:
+        """A pipeline that waits where this must not be given more at present; stdout waits by itself."""
+        return send
 
     def _write(self, payload: bytes) -> None:
         self.out.write(payload + b"\n")
+        self.flush()
+
+    def flush(self) -> None:
         self.out.flush()

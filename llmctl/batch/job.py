@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmctl.ask import Ask, is_auto
 from llmctl.ask import base as base_request
+from llmctl.batch.outputs import seal_of
 from llmctl.batch.rows import Row
 from llmctl.core.canonical import canonical, digest
 from llmctl.core.model import Message, Request, replace
@@ -30,7 +31,10 @@ NO_MATTER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The command's options. `shard` (i, n) takes every n-th row from the i-th on, i from 1."""
+    """The command's options. `concurrency` is how many rows are worked on at first.
+
+    `shard` (i, n) takes every n-th row from the i-th on, i from 1.
+    """
 
     ask: Ask = field(default_factory=Ask)
     out: Path | None = None
@@ -41,10 +45,12 @@ class Job:
     retry_failed: bool = False
     order: Literal["input", "done"] = "input"
     format: Literal["llmctl", "openai"] | None = None
+    kept: Path | None = None
+    """The journal of a batch without OUT; None: it ends with the batch."""
 
     @property
     def journal(self) -> Path | None:
-        return self.out and self.out.with_name(self.out.name + ".journal")
+        return self.out.with_name(self.out.name + ".journal") if self.out else self.kept
 
     @property
     def failed_out(self) -> Path | None:
@@ -115,6 +121,10 @@ class Composer:
         from llmctl.batch.veil import Veil
 
         return Veil(rule, self.request, self.services.answers.ready)
+
+    def opens(self, payload: bytes) -> bool:
+        """Whether what is hidden in a record can be put back under the profile as it is now."""
+        return seal_of(payload) in (b"", self.veil.seal if self.veil else b"")
 
     def label(self, row: Row) -> Row:
         """The row as the journal may know it."""

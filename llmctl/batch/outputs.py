@@ -176,6 +176,16 @@ def shared(payload: bytes, row: Row) -> bytes:
     return orjson.dumps(fields)
 
 
+SEALED = b',"veil":"'
+SEAL = 16
+
+
+def seal_of(payload: bytes) -> bytes:
+    """Under which rule values were hidden in the record; empty where none were."""
+    start = len(payload) - SEAL - 2 - len(SEALED)
+    return payload[-SEAL - 2 : -2] if payload.startswith(SEALED, start) else b""
+
+
 def is_labelled(payload: bytes, row: Row) -> bool:
     """Whether a record holds that very number and id."""
     label = b'"id":%b,"row":%d,' % (orjson.dumps(row.id), row.number)

@@ -66,12 +66,15 @@ def say(text: str) -> None:
 
 
 def line(tally: Tally) -> str:
-    """`1,200 of 5,000 rows, 312.0/s, 1,198 ok, 2 failed, …, $0.12 of about $0.50, 12 s left`."""
+    """`1,200 of 5,000 rows, 312.0/s, 1,198 ok, 2 failed, …, $0.12 of about $0.50, 12 s left`.
+
+    The first number is of rows that are on the disk itself: those a power cut cannot take.
+    """
     wall = max(time.monotonic() - tally.started, 1e-9)
     asked = tally.finished - tally.resumed
     rate = asked / wall
     parts = [
-        f"{tally.finished:,} of {tally.rows:,} rows",
+        f"{tally.durable:,} of {tally.rows:,} rows",
         f"{rate:,.1f}/s",
         f"{tally.ok:,} ok",
         f"{tally.failed:,} failed",

@@ -39,25 +39,40 @@ class Runner:
         self.bug: Exception | None = None
         """The first fault of our own that a row met; the row failed."""
         self.on_row: Callable[[Row], None] = lambda row: None
+        self.on_halt: Callable[[], None] = lambda: None
+        """Called when nothing more is to be sent: what waits for a turn need not wait."""
         self._flying: dict[str, Future[int | None]] = {}
         self._workers: list[Task[None]] = []
+        self._rows: Iterator[Row] = iter(())
 
     async def run(self, rows: Iterator[Row]) -> None:
         """Until the rows are done, or something halts them; what is in flight is always awaited."""
         import asyncio
 
-        self._workers = [asyncio.create_task(self._work(rows)) for _ in range(self.job.concurrency)]
+        self._rows = rows
+        self.widen(self.job.concurrency)
         try:
-            await asyncio.gather(*self._workers)
-        finally:
+            while working := [worker for worker in self._workers if not worker.done()]:
+                await asyncio.wait(working)
+        except asyncio.CancelledError:
             self.abandon()
+            await asyncio.wait(self._workers)
+            raise
         if self.broken is not None:
             raise self.broken
+
+    def widen(self, size: int) -> None:
+        """So many rows are worked on at once from now on, where there were fewer."""
+        import asyncio
+
+        while len(self._workers) < size:
+            self._workers.append(asyncio.create_task(self._work(self._rows)))
 
     def halt(self, why: LlmctlError) -> None:
         """Nothing more is sent; of several reasons the weightiest stays, of equals the first."""
         if self.halted is None or weight(why) < weight(self.halted):
             self.halted = why
+        self.on_halt()
 
     def abandon(self) -> None:
         """Leaves at once: what is in flight is given up (and may be billed)."""
@@ -103,7 +118,7 @@ class Runner:
     def _known(self, row: Row, key: str) -> bool:
         """Whether the request has ended already, in this run or an earlier one."""
         record = self.store.find(key)
-        if record is None:
+        if record is None or not self.composer.opens(record.payload):
             self.tally.changed += row.number in self.store.held
             return False
         if record.offset >= self.store.began:
@@ -137,10 +152,8 @@ class Runner:
         offset: int | None = None
         try:
             outcome = await self._outcome(request)
-            if outcome is not None and self.composer.veil is not None:
-                outcome = self.composer.veil.down(request, outcome)
             if outcome is not None:
-                offset = self._settle(row, key[:KEY], outcome)
+                offset = self._settle(row, key[:KEY], outcome, request)
         finally:
             del self._flying[key]
             if not flight.done():  # whatever happened: whoever shares it must wake up
@@ -152,7 +165,8 @@ class Runner:
             return await self.send(request)
         except STOPS as error:
             self.tally.spend(error, cost_of(error))
-            self.halt(error)
+            if self.halted is None or not isinstance(error, Interrupted):
+                self.halt(error)  # else it only waited, and was woken by whatever halted the others
             return None
         except LlmctlError as error:
             return error
@@ -160,9 +174,15 @@ class Runner:
             self.bug = self.bug or error
             return LlmctlError(f"a bug in llmctl: {type(error).__name__}")
 
-    def _settle(self, row: Row, key: str, outcome: Response | LlmctlError) -> int:
+    def _settle(
+        self, row: Row, key: str, outcome: Response | LlmctlError, request: Request | None = None
+    ) -> int:
         kind, cost = kind_of(outcome), cost_of(outcome)
-        payload = render(self.composer.label(row), outcome, self.job.openai(row))
+        veil = self.composer.veil
+        if veil is None:
+            payload = render(row, outcome, self.job.openai(row))
+        else:
+            payload = veil.rendered(row, outcome, self.job.openai(row), request)
         try:
             offset = self.store.put(kind, row.number, key, payload)
         except StorageError:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmctl.batch.outputs import is_labelled
+from llmctl.batch.outputs import SEAL, SEALED, is_labelled, render, seal_of
 from llmctl.batch.rows import Row
 from llmctl.batch.strict import RowError
+from llmctl.core.canonical import VERSION, canonical, digest
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import Request, Response, replace
 from llmctl.core.profile import PrivacyRule
@@ -34,8 +35,22 @@ class Veil:
         self, rule: PrivacyRule, requests: Callable[[Row], Request], ready: Callable[[Request], Request]
     ) -> None:
         self.rule = rule
+        self.seal = digest(canonical([VERSION, vars(rule)]))[:SEAL].encode()
+        """Stands in every record that something was hidden in: another rule gives other placeholders."""
         self._requests = requests
         self._ready = ready
+
+    def rendered(
+        self, row: Row, outcome: Response | LlmctlError, openai: bool, request: Request | None
+    ) -> bytes:
+        """The row's record for the journal. `request` None: it was never asked."""
+        if request is not None:
+            outcome = self.down(request, outcome)
+        payload = render(self.label(row), outcome, openai)
+        answer = outcome if isinstance(outcome, Response) else outcome.response
+        if answer is None or answer.redactor is None:
+            return payload
+        return b'%b%b%b"}' % (payload[:-1], SEALED, self.seal)
 
     def label(self, row: Row) -> Row:
         """The row as the journal may know it: without an id, and an error, that say too much."""
@@ -73,11 +88,13 @@ class Veil:
 
     def up(self, row: Row, payload: bytes) -> bytes:
         """A record's payload with the row's own id and values."""
-        if b"<" not in payload and is_labelled(payload, row):
+        sealed = seal_of(payload) == self.seal
+        if not sealed and is_labelled(payload, row):
             return payload
         fields = orjson.loads(payload)
         fields["id"] = row.id
-        if b"<" in payload and row.error is None:
+        if sealed:
+            del fields["veil"]
             request = self._requests(row)
             redactor = self._redactor(request)
             for name in TEXTS:

@@ -14,6 +14,7 @@ from llmctl.cli import failure, options
 COMMANDS = {
     "run": "Ask a model one thing.",
     "batch": "Ask every row of a file once.",
+    "merge": "Outputs of a batch's shards made one.",
     "estimate": "What a run or a batch would cost.",
     "usage": "What was asked, and what it cost.",
     "budget": "Budgets: limits, spent, reserved, left.",

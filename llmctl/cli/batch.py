@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,15 +10,15 @@ from typing import Annotated
 
 import typer
 
+from llmctl.ask import is_auto
 from llmctl.cli.failure import one_line
 from llmctl.cli.inputs import usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services
-from llmctl.cli.shared import Asking, ask_of, spread
+from llmctl.cli.shared import Asking, ask_of, optimized, shortened, spread
 from llmctl.core.errors import Interrupted, LlmctlError, UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
-CONCURRENCY = 32
 
 
 @app.command()
@@ -33,6 +34,12 @@ def batch(
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, max=100_000, help="Requests in flight.")
+    ] = None,
+    rpm: Annotated[
+        float | None, typer.Option("--rpm", min=0.01, max=1e9, help="Requests a minute, over the profile's.")
+    ] = None,
+    tpm: Annotated[
+        float | None, typer.Option("--tpm", min=1, max=1e12, help="Tokens a minute, over the profile's.")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=0, help="The first N rows only.")] = None,
     restart: Annotated[
@@ -59,16 +66,18 @@ def batch(
     from llmctl.batch.job import Job
     from llmctl.batch.source import Source
     from llmctl.core.loop import run as run_core
+    from llmctl.resilience.window import START
 
     options = current()
     if options.json and out is None and not dry_run:
         raise UsageError("--json puts the summary on stdout", hint="name the output with -o")
     opened = services(group=True)
+    opened.concurrency, opened.rpm, opened.tpm = concurrency, positive("--rpm", rpm), positive("--tpm", tpm)
     opened.max_cost = None if max_cost is None else usd(max_cost, "--max-cost")
     job = Job(
         ask=ask_of(opened, asking),
         out=out,
-        concurrency=concurrency or opened.profile.limits.concurrency or CONCURRENCY,
+        concurrency=opened.paces.limits.concurrency or START,
         limit=limit,
         shard=shard_of(shard),
         restart=restart,
@@ -80,10 +89,21 @@ def batch(
         from llmctl.cli.estimate import of_batch
 
         return of_batch(opened, job, source)
-    live = sys.stderr.isatty() and not options.json
+    live = sys.stderr.isatty() and not options.json and not (os.environ.get("CI") or dumb())
     batched = Batch(opened, job, Source(None if source == "-" else source), quiet=options.quiet, live=live)
     outcome = run_core(batched.run())
+    if (shortener := job.ask.recipe.shortener) is not None and shortener.prompts:
+        name = None if is_auto(opened, job.ask.model) else job.ask.model
+        model = opened.targets.choose(name).target.model
+        outcome.summary.update(optimized(opened, shortener, model))
+        if not options.quiet and not options.json:
+            sys.stderr.write(f"llmctl: {shortened(shortener)}\n")
     return told(outcome, job, options)
+
+
+def dumb() -> bool:
+    """Whether the terminal cannot draw a line anew."""
+    return os.environ.get("TERM", "dumb") in ("dumb", "unknown")
 
 
 def told(outcome: object, job: object, options: Globals) -> int:
@@ -150,6 +170,13 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
     if not (index.isdigit() and count.isdigit()) or not 1 <= int(index) <= int(count):
         raise UsageError(f"--shard {text}: not I/N with I from 1 to N", hint="for example --shard 1/4")
     return int(index), int(count)
+
+
+def positive(option: str, value: float | None) -> float | None:
+    """The value; UsageError for NaN, which passes every bound."""
+    if value is not None and value != value:
+        raise UsageError(f"{option}: not a number")
+    return value
 
 
 def one_of(option: str, value: str, *known: str) -> str:

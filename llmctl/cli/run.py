@@ -11,7 +11,7 @@ from llmctl.ask import compose
 from llmctl.cli.inputs import prompt_text, usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services, warn
-from llmctl.cli.shared import Asking, ask_of, spread
+from llmctl.cli.shared import Asking, ask_of, optimized, shortened, spread
 from llmctl.cli.weights import offer
 from llmctl.core.errors import LlmctlError
 from llmctl.core.loop import run as run_core
@@ -129,7 +129,7 @@ def report(
 ) -> None:
     if options.json:
         more = {"extracted": extracted(response.text)} if shown.extract else {}
-        write_json({**envelope(opened, response), **more, **optimized(opened, response, shortener)})
+        write_json({**envelope(opened, response), **more, **optimized(opened, shortener, response.model)})
         return
     if not shown.texts:
         shown.answer(response)
@@ -141,29 +141,13 @@ def report(
     if options.verbose:
         sys.stderr.write(summary(response) + "\n")
         if shortener is not None:
-            sys.stderr.write(f"llmctl: the prompt: {shortener.before:,} tokens made {shortener.after:,}\n")
+            sys.stderr.write(f"llmctl: {shortened(shortener)}\n")
 
 
 def extracted(text: str) -> str:
     from llmctl.prompts.blocks import first_block
 
     return first_block(text)
-
-
-def optimized(opened: Services, response: Response, shortener: Shortener | None) -> dict[str, Any]:
-    """What `--optimize` saved, in tokens and in USD of input at the price of the model that answered."""
-    if shortener is None:
-        return {}
-    saved = shortener.before - shortener.after
-    return {
-        "optimized": {
-            "before": shortener.before,
-            "after": shortener.after,
-            "saved_tokens": saved,
-            "saved_usd": to_usd(opened.facts.cost(response.model, saved)),
-            "done": list(shortener.done),
-        }
-    }
 
 
 def summary(response: Response) -> str:

@@ -14,15 +14,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmctl.ask import Ask, asked
 from llmctl.cli.inputs import key_values
 from llmctl.core.model import CacheMode
+from llmctl.core.money import to_usd
 from llmctl.recipe import Prepared
 from llmctl.services import Services
+
+if TYPE_CHECKING:
+    from llmctl.prompts.shorten import Shortener
 
 Texts = list[str] | None
 
@@ -149,6 +153,28 @@ def prepared(services: Services, asking: Wording, params: Mapping[str, Any]) -> 
         max_tokens=asking.max_tokens,
     )
     return prepare(services, wish, asking.model, params)
+
+
+def optimized(services: Services, shortener: Shortener | None, model: str) -> dict[str, Any]:
+    """The field `optimized` of JSON output: tokens, and USD of input at the model's price; {} without."""
+    if shortener is None:
+        return {}
+    saved = shortener.before - shortener.after
+    return {
+        "optimized": {
+            "before": shortener.before,
+            "after": shortener.after,
+            "saved_tokens": saved,
+            "saved_usd": to_usd(services.facts.cost(model, saved)),
+            "done": list(shortener.done),
+        }
+    }
+
+
+def shortened(shortener: Shortener) -> str:
+    """The same for people."""
+    what = "the prompt" if shortener.prompts == 1 else f"{shortener.prompts:,} prompts"
+    return f"{what}: {shortener.before:,} tokens made {shortener.after:,}"
 
 
 def _cache_mode(asking: Wording) -> CacheMode:

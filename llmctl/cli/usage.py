@@ -26,6 +26,10 @@ TEXTS = {".json": "json", ".csv": "csv", ".md": "markdown"}
 PICTURES = ("svg", "html", "png")
 LIMIT = 100
 
+# Names of their own in the environment: LLMCTL_MODEL and the like say what to run, not what to show.
+Shown = Annotated[
+    str | None, typer.Option("--format", envvar="LLMCTL_USAGE_FORMAT", help=f"{', '.join(FORMATS)}.")
+]
 Since = Annotated[
     str | None, typer.Option("--since", help="From when: 7d, 24h, today, 2026-11, 2026-11-22, or ISO 8601.")
 ]
@@ -34,8 +38,11 @@ Tz = Annotated[
     str | None,
     typer.Option("--tz", help="Zone of days and hours, as Europe/Madrid. Default: this machine's."),
 ]
-Model = Annotated[str | None, typer.Option("--model", help="Only this model.")]
-Tag = Annotated[str | None, typer.Option("--tag", help="Only this tag; '' for calls without one.")]
+Model = Annotated[str | None, typer.Option("--model", envvar="LLMCTL_USAGE_MODEL", help="Only this model.")]
+Tag = Annotated[
+    str | None,
+    typer.Option("--tag", envvar="LLMCTL_USAGE_TAG", help="Only this tag; '' for calls without one."),
+]
 OnlyProfile = Annotated[str | None, typer.Option("--only-profile", help="Only calls under this profile.")]
 
 
@@ -49,15 +56,26 @@ def usage(
         typer.Option("--by", help=f"Group by {', '.join(BY)}; repeatable. Default: day and model."),
     ] = None,
     tz: Tz = None,
-    format: Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = None,
+    format: Shown = None,
     chart: Annotated[bool, typer.Option("--chart", help="Draw bars, or a line over many days.")] = False,
     calls: Annotated[bool, typer.Option("--calls", help="One line a call, the newest last.")] = False,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=0, help=f"Of --calls: the newest so many; 0 is all. Default: {LIMIT}."),
+        typer.Option(
+            "--limit",
+            envvar="LLMCTL_USAGE_LIMIT",
+            min=0,
+            help=f"Of --calls: the newest so many; 0 is all. Default: {LIMIT}.",
+        ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", help="A file: .svg, .html, .png, .csv, .md, .json, .txt.")
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            envvar="LLMCTL_USAGE_OUTPUT",
+            help="A file: .svg, .html, .png, .csv, .md, .json, .txt.",
+        ),
     ] = None,
     model: Model = None,
     tag: Tag = None,
@@ -87,8 +105,11 @@ def reprice(
     model: Model = None,
     tag: Tag = None,
     only_profile: OnlyProfile = None,
-    format: Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Write the new costs into the ledger.")] = False,
+    format: Shown = None,
+    apply: Annotated[
+        bool,
+        typer.Option("--apply", envvar="LLMCTL_USAGE_APPLY", help="Write the new costs into the ledger."),
+    ] = False,
 ) -> int:
     """What the same answers cost by the present prices; the ledger stays as it is without --apply."""
     from llmctl.formats.usage_reprice import table

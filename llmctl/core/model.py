@@ -77,6 +77,10 @@ class Request:
     """Monotonic seconds after which the call is given up, whatever attempt it is in."""
     key: str | None = None
     """The reference of the key to use, never the key."""
+    stand_in: bool = False
+    """Whether another model answers where this one cannot: then its recovery is not waited for."""
+    probe: bool = False
+    """Whether this is the one request that finds out if a provider is back."""
     fingerprint: str = ""
     """The identity's hash once it is known (`core.canonical`); cleared when the target changes."""
     call: int = 0
@@ -113,6 +117,15 @@ class Usage:
     image_output_tokens: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a provider says it still takes: `left` requests or tokens until it is whole again in `reset` s."""
+
+    tokens: bool
+    left: float
+    reset: float
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Attempt:
     """One request that went out: for the ledger, and for what may have been billed."""
@@ -144,6 +157,8 @@ class Response:
     ttft: float | None = None
     tried: tuple[Attempt, ...] = ()
     warnings: tuple[str, ...] = ()
+    instead_of: str | None = None
+    """The model that was asked, where a fallback answered in its place: such an answer is not stored."""
     billed: Billed = "yes"
     """`unknown` where what the provider says of its usage cannot be true, or it said nothing at all."""
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -156,10 +156,13 @@ class State(Protocol):
         """
         ...
 
-    def hold(self, accounts: Sequence[Account], amount: int, lease: float) -> int | Full:
+    def hold(
+        self, accounts: Sequence[Account], amount: int, lease: float, *, sent: bool = False
+    ) -> int | Full:
         """Adds to all accounts or to none, and gives a number for `sent` and `settle`.
 
-        What is not `sent` within `lease` seconds, or before its process dies, is taken back.
+        What is not `sent` within `lease` seconds, or before its process dies, is taken back. With
+        `sent` it counts as sent from the beginning.
         """
         ...
 
@@ -176,6 +179,10 @@ class State(Protocol):
 
     def held(self) -> list[Held]:
         """What is not settled yet, without what dead processes had held and not sent."""
+        ...
+
+    def find(self, prefix: str) -> Mapping[str, int]:
+        """The counters whose keys begin with `prefix`, without those that have expired."""
         ...
 
     def close(self) -> None: ...

@@ -153,22 +153,30 @@ class RetryRule:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BreakerRule:
+    """When a model counts as down. A 4xx and a 429 are no failures in its sense: somebody answered."""
+
     failures: int = whole(5, 1)
-    """Failures in a row that open the breaker."""
+    """Failures in a row that open the breaker, where failures are rare; more where many calls fail anyway."""
     cooldown: float = duration(60.0)
     """How long it stays open before one request is tried."""
+    rate: float = number(0.5, 0.01, 1)
+    """It opens too where this share of a process's calls has failed within `window`."""
+    window: float = duration(60.0)
+    """The time over which `rate` is taken."""
+    min_calls: int = whole(20, 1)
+    """With fewer calls within `window`, `rate` says nothing."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LimitRule:
-    """In flight at once, requests and tokens per minute; null: no limit but the provider's own."""
+    """For each model; null: no limit but the provider's own, which is found out."""
 
     concurrency: int | None = whole(None, 1, 100_000)
-    """Requests in flight at once; null: 32 in a batch."""
+    """Requests of one process in flight at once; null: a batch begins with 32 and goes on while it helps."""
     rpm: float | None = number(None, 0.01)
-    """Requests a minute."""
+    """Requests a minute, of all processes together."""
     tpm: float | None = number(None, 1)
-    """Tokens a minute."""
+    """Tokens a minute, of all processes together."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

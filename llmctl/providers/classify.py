@@ -6,6 +6,7 @@ Codes that a provider gives beat its words, and its words beat the bare status.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -132,7 +133,7 @@ def _error(
     secret: str | None = None,
 ) -> LlmctlError:
     wait = None
-    if kind.retryable:
+    if kind.retryable or kind is QuotaExhausted:
         wait = retry_after(headers or {}, told.json or told.message, limited=status == 429)
     said = shown(told.message, secret) or "no reason given"
     where = f"HTTP {status}" if headers is not None and status else "an error inside the answer"
@@ -281,4 +282,7 @@ def _exchanging(error: BaseException, model: str, billed: Billed, started: bool)
 def _why(error: BaseException) -> str:
     """The system's own word for it, in one line."""
     told = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    number = getattr(error, "errno", None)
+    if number and str(told).startswith("Connect call failed"):  # asyncio's words in place of the system's
+        told = os.strerror(number)
     return str(told).splitlines()[0] if str(told).strip() else error.__class__.__name__

@@ -31,9 +31,9 @@ def retry_after(
     """
     now = time.time() if now is None else now
     told = {name.lower(): value.strip() for name, value in headers.items()}
-    found = _number(told.get("retry-after-ms"), 0.001)
+    found = number(told.get("retry-after-ms"), 0.001)
     if found is None:
-        found = _moment(told.get("retry-after"), now)
+        found = moment(told.get("retry-after"), now)
     if found is None:
         found = next(_in_body(body, 0), None)
     if found is None and limited:
@@ -41,7 +41,8 @@ def retry_after(
     return found
 
 
-def _number(text: str | None, unit: float = 1.0) -> float | None:
+def number(text: str | None, unit: float = 1.0) -> float | None:
+    """A number that is neither negative nor senseless, times `unit`."""
     try:
         value = float(text or "") * unit
     except ValueError:
@@ -49,18 +50,18 @@ def _number(text: str | None, unit: float = 1.0) -> float | None:
     return value if math.isfinite(value) and value >= 0 else None
 
 
-def _moment(text: str | None, now: float) -> float | None:
+def moment(text: str | None, now: float) -> float | None:
     """Seconds until what a header says: a number, a span, an HTTP or RFC 3339 date, epoch (milli)seconds."""
     if not text:
         return None
-    number = _number(text)
-    if number is None:
+    seconds = number(text)
+    if seconds is None:
         span = _span(text)
         return span if span is not None else _date(text, now)
-    if number >= _EPOCH:
-        number = (number / 1000 if number >= _EPOCH_MS else number) - now
-        return number if number >= 0 else None
-    return number
+    if seconds >= _EPOCH:
+        seconds = (seconds / 1000 if seconds >= _EPOCH_MS else seconds) - now
+        return seconds if seconds >= 0 else None
+    return seconds
 
 
 def _span(text: str) -> float | None:
@@ -106,10 +107,10 @@ def _reset(told: Mapping[str, str], now: float) -> float | None:
     waits: list[float] = []
     exhausted: list[float] = []
     for name, value in told.items():
-        wait = _moment(value, now) if _RESET.match(name) else None
+        wait = moment(value, now) if _RESET.match(name) else None
         if wait is None:
             continue
         waits.append(wait)
-        if _number(told.get(name.replace("reset", "remaining"))) == 0:
+        if number(told.get(name.replace("reset", "remaining"))) == 0:
             exhausted.append(wait)
     return max(exhausted) if exhausted else min(waits, default=None)

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from llmctl.core.errors import Billed, LlmctlError, OversizedAnswer, ProviderTimeout
@@ -20,6 +21,7 @@ from llmctl.providers import classify, events
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientTimeout
+    from yarl import URL
 
 ERROR_BYTES = 65_536
 TICK = 0.001
@@ -49,31 +51,42 @@ class Wire:
 
     async def post(self, call: HttpCall, request: Request) -> Answer:
         """The whole answer of a 200; every other outcome is raised."""
-        async with self.stream(call, request) as stream:
+        stream = await self._opened(call, request)
+        try:
             return Answer(stream.headers, await stream.whole())
+        finally:
+            stream.close()
 
     @asynccontextmanager
     async def stream(self, call: HttpCall, request: Request) -> AsyncIterator[Stream]:
         """A 200 that is read as it comes. A connection that was not read to its end is not used again."""
-        limits = Limits(request)
-        response = await self._head(call, limits)
+        stream = await self._opened(call, request)
         try:
-            stream = Stream(response, limits, self.max_bytes)
-            if response.status != 200:
-                body = await stream.error_body()
-                raise classify.from_status(response.status, stream.headers, body, limits.model)
             yield stream
         finally:
-            response.release() if response.content.at_eof() else response.close()
+            stream.close()
+
+    async def _opened(self, call: HttpCall, request: Request) -> Stream:
+        limits = Limits(request)
+        response = await self._head(call, limits)
+        stream = Stream(response, limits, self.max_bytes)
+        if response.status == 200:
+            return stream
+        try:
+            body = await stream.error_body()
+        finally:
+            stream.close()
+        raise classify.from_status(response.status, stream.headers, body, limits.model)
 
     async def _head(self, call: HttpCall, limits: Limits) -> ClientResponse:
         """Sends the request and waits for the answer's head."""
         import asyncio
 
+        session = self._open_session()  # loads aiohttp the first time, which is not the provider's delay
         try:
             async with asyncio.timeout_at(limits.until(limits.timeouts.first)):
-                return await self._open_session().post(
-                    call.url,
+                return await session.post(
+                    address(call.url),
                     data=call.body,
                     headers=call.headers,
                     allow_redirects=False,
@@ -117,6 +130,13 @@ class Stream:
         """Whether the server sent one document although a stream was asked for."""
         return self._response.content_type in ("application/json", "text/html")
 
+    def close(self) -> None:
+        """Back to the pool, where it was read to its end."""
+        if self._content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
     async def whole(self) -> bytes:
         chunks: list[bytes] = []
         while not self._content.at_eof():
@@ -142,11 +162,11 @@ class Stream:
 
     async def _read(self) -> bytes:
         """What has come, waited for if nothing has; nothing at the end."""
-        import asyncio
-
         try:
-            async with asyncio.timeout_at(self._limits.until(self._limits.timeouts.idle)):
-                chunk = await self._content.readany()
+            if self._content.is_eof():  # all of it is here: nothing to wait for
+                chunk = self._content.read_nowait()
+            else:
+                chunk = await self._waited()
         except _troubles() as error:
             raise self._limits.failure(error, "idle", started=True) from None
         self._size += len(chunk)
@@ -158,6 +178,12 @@ class Stream:
             )
         return chunk
 
+    async def _waited(self) -> bytes:
+        import asyncio
+
+        async with asyncio.timeout_at(self._limits.until(self._limits.timeouts.idle)):
+            return await self._content.readany()
+
 
 class Limits:
     """The time limits of one attempt; none reaches beyond the call's deadline."""
@@ -168,9 +194,7 @@ class Limits:
         self.model = request.target.model
 
     def connect(self) -> ClientTimeout:
-        from aiohttp import ClientTimeout
-
-        return ClientTimeout(total=None, sock_connect=self.timeouts.connect)
+        return connect_timeout(self.timeouts.connect)
 
     def until(self, seconds: float) -> float:
         """When a wait that begins now has to end, by the event loop's clock (the monotonic one)."""
@@ -195,6 +219,22 @@ class Limits:
         return ProviderTimeout(message, hint=hint, billed=billed)
 
 
+@lru_cache
+def connect_timeout(seconds: float) -> ClientTimeout:
+    from aiohttp import ClientTimeout
+
+    return ClientTimeout(total=None, sock_connect=seconds)
+
+
+@lru_cache
+def address(url: str) -> URL:
+    """A URL parsed once: a batch asks the same one a million times."""
+    from yarl import URL
+
+    return URL(url)
+
+
+@cache
 def _troubles() -> tuple[type[Exception], ...]:
     """What the network and aiohttp raise; named when something was raised, since aiohttp loads late."""
     from aiohttp import ClientError

@@ -54,6 +54,8 @@ class Reservation:
 
     request: Request
     amount: Nanos
+    marked: bool = False
+    """Whether it was marked as sent from the beginning."""
     holds: list[tuple[Purse, int]] = field(default_factory=list)
     sent: bool = False
 
@@ -104,6 +106,11 @@ def spent(tried: Sequence[Attempt], reserved: Nanos) -> Nanos:
     return sum(cost for cost in costs if cost is not None)
 
 
+def way(request: Request) -> tuple[str | None, ...]:
+    """What has to be found or made before the first request of its kind can go out."""
+    return request.key, request.target.model, request.target.api_base
+
+
 class Desk:
     """Where money is set aside, waited for, and settled."""
 
@@ -114,6 +121,7 @@ class Desk:
         self._out = 0
         self._queue: deque[Future[None]] = deque()
         self._warned: set[str] = set()
+        self._known: set[tuple[str | None, ...]] = set()
 
     async def reserve(self, request: Request, amount: Nanos) -> tuple[Reservation, float]:
         """The money held, and the seconds that were waited for it. BudgetError where it does not fit.
@@ -121,7 +129,7 @@ class Desk:
         While other requests of ours are out, what they reserved and will not need may still make
         room: then it waits for them, in turn and holding nothing.
         """
-        held = Reservation(request, amount)
+        held = Reservation(request, amount, way(request) in self._known)
         began = time.monotonic()
         waited = False
         while refused := self._hold(held):
@@ -135,8 +143,13 @@ class Desk:
         return held, time.monotonic() - began if waited else 0.0
 
     def sent(self, held: Reservation) -> None:
-        """It goes out now. What was taken back meanwhile has to be set aside once more."""
-        while not all(purse.open().sent(hold) for purse, hold in held.holds):
+        """It goes out now. What was taken back meanwhile has to be set aside once more.
+
+        The first time, a key had to be found and a provider to be made. After that nothing comes
+        between reserving and sending, and both are one write.
+        """
+        self._known.add(way(held.request))
+        while not held.marked and not all(purse.open().sent(hold) for purse, hold in held.holds):
             self._release(held)
             if refused := self._hold(held):
                 raise refusal(*refused, held.amount, self.clock.now())
@@ -163,7 +176,7 @@ class Desk:
                 if not asked:
                     continue
                 accounts = [each.account(now) for each in asked.values()]
-                hold = purse.open().hold(accounts, held.amount, LEASE_S)
+                hold = purse.open().hold(accounts, held.amount, LEASE_S, sent=held.marked)
                 if isinstance(hold, Full):
                     self._release(held)
                     return asked[hold.account.key], hold

@@ -28,6 +28,8 @@ class Facts(Protocol):
 
     def count(self, what: str | Sequence[Message], model: str) -> int: ...
 
+    def bound(self, messages: Sequence[Message], model: str) -> int: ...
+
 
 def precheck(next: Send, checks: Sequence[str], facts: Facts, privacy: PrivacyRule) -> Send:
     """Refuses images for models without eyes, and prompts that fail the `checks` of profile or template.
@@ -85,9 +87,7 @@ def examined(request: Request, facts: Facts, privacy: PrivacyRule, *, exact: boo
     limits = Limits(model, window, facts.answer_room(request))
 
     def count(messages: Sequence[Message]) -> int:
-        from llmctl.pricing.tokens import upper_bound
-
-        bound = upper_bound(messages, model=model)
+        bound = facts.bound(messages, model)
         if not exact and (window is None or bound + limits.answer_room < window // 2):
             return bound
         return facts.count(messages, model) + (

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from llmctl.core.errors import Interrupted, LlmctlError, add_tried
+from llmctl.core.errors import ConfigError, Interrupted, LlmctlError, add_tried
 from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage, replace
 from llmctl.core.money import Nanos
 from llmctl.core.ports import Clock, Judge, Ledger, Provider
+from llmctl.stages.record import written
 
 Price = Callable[[str, str, Usage], Nanos | None]
 """(model that answered, model that was asked, usage) -> cost, None where no price is known."""
@@ -25,7 +26,7 @@ def provider(
     """Sends once. The ledger knows of it before a byte leaves, and of its end."""
 
     async def send(request: Request) -> Response:
-        key = secret(request.key) if request.key is not None else None
+        key = secret(bound(request)) if request.key is not None else None
         via = provider_of(request.target)
         row = ledger.sent(request)
         started, at = time.monotonic(), clock.now()
@@ -48,10 +49,20 @@ def provider(
             ledger.settled(row, left)
             raise
         done = attempt(response)
-        ledger.settled(row, done)
-        return replace(response, tried=(done,), cost=done.cost)
+        response = replace(response, tried=(done,), cost=done.cost)
+        return written(response, lambda: ledger.settled(row, done))
 
     return send
+
+
+def bound(request: Request) -> str:
+    """The reference of the key, which has to be one of those of the target it goes to."""
+    assert request.key is not None
+    if request.key not in request.target.keys:
+        raise ConfigError(
+            f"{request.target.model}: {request.key} is not among its keys, and is not sent there"
+        )
+    return request.key
 
 
 def _attempt(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from llmctl.core.errors import LlmctlError, add_tried, tried_of
+from llmctl.core.errors import LlmctlError, RateLimited, add_tried, tried_of
 from llmctl.core.loop import loop
 from llmctl.core.model import Attempt, OnText, Request, Response, Send, replace
 from llmctl.core.money import Nanos
@@ -17,19 +17,48 @@ from llmctl.core.ports import Clock, Random
 from llmctl.core.profile import RetryRule
 
 
-def retry(next: Send, rule: RetryRule, clock: Clock, random: Random) -> Send:
-    """At most `rule.attempts` requests in the call's total time, none once text has been shown."""
+class Allowance:
+    """How many more retries all calls together may make: a batch rides out a bad hour, and no outage.
+
+    `most` at first; a retry takes one, an answer gives one back, up to `most`. A 429 takes none: who
+    sends it is well, and the pace is found by other means.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = self.left = most
+
+    def take(self) -> bool:
+        """Whether there was one left."""
+        if self.left <= 0:
+            return False
+        self.left -= 1
+        return True
+
+    def give(self) -> None:
+        self.left += self.left < self.most
+
+
+def retry(
+    next: Send, rule: RetryRule, clock: Clock, random: Random, allowance: Allowance | None = None
+) -> Send:
+    """At most `rule.attempts` requests in the call's total time, none once text has been shown.
+
+    Without an allowance each call is on its own.
+    """
 
     async def send(request: Request) -> Response:
         await loop()
         request = replace(request, deadline=time.monotonic() + request.target.timeouts.total)
-        call = _Call(next, request, rule, random)
+        call = _Call(next, request, rule, random, allowance)
         try:
-            return await call.attempt()
+            response = await call.attempt()
         except LlmctlError as error:
             if not call.worth_retrying(error, 1):
                 raise
-        return await call.again(clock)
+            response = await call.again(clock)
+        if allowance is not None:
+            allowance.give()
+        return response
 
     return send
 
@@ -37,8 +66,11 @@ def retry(next: Send, rule: RetryRule, clock: Clock, random: Random) -> Send:
 class _Call:
     """One call's attempts: what was shown, what was tried, how long to wait."""
 
-    def __init__(self, next: Send, request: Request, rule: RetryRule, random: Random) -> None:
+    def __init__(
+        self, next: Send, request: Request, rule: RetryRule, random: Random, allowance: Allowance | None
+    ) -> None:
         self.next = next
+        self.allowance = allowance
         self.rule = rule
         self.random = random
         self.shown = False
@@ -115,7 +147,13 @@ class _Call:
             )
             return False
         self.pause = self._pause(error.retry_after, number)
-        return self.pause < left
+        return self.pause < left and self._allowed(error)
+
+    def _allowed(self, error: LlmctlError) -> bool:
+        if self.allowance is None or isinstance(error, RateLimited) or self.allowance.take():
+            return True
+        error.hint = "not tried again: too many requests of this batch fail; run it again with --retry-failed"
+        return False
 
     def _pause(self, asked: float | None, number: int) -> float:
         jitter = self.random.random() * min(self.rule.cap, self.rule.base * self.rule.factor ** (number - 1))

@@ -50,7 +50,9 @@ class MemoryState:
                 return None
             return self._put(key, clamp(amount), end)
 
-    def hold(self, accounts: Sequence[Account], amount: int, lease: float) -> int | Full:
+    def hold(
+        self, accounts: Sequence[Account], amount: int, lease: float, *, sent: bool = False
+    ) -> int | Full:
         with self._lock:
             self._sweep()
             amount = clamp(amount)
@@ -60,8 +62,8 @@ class MemoryState:
             for account in accounts:
                 self._put(account.key, amount, None if account.until is None else account.until + KEPT_S)
             self._next += 1
-            held = Held(tuple(account.key for account in accounts), amount, False)
-            self._holds[self._next] = _Hold(held, self._now() + lease)
+            held = Held(tuple(account.key for account in accounts), amount, sent)
+            self._holds[self._next] = _Hold(held, self._now() + (LOST_AFTER_S if sent else lease))
             return self._next
 
     def sent(self, hold: int) -> bool:
@@ -84,6 +86,11 @@ class MemoryState:
         with self._lock:
             self._sweep()
             return [hold.held for hold in self._holds.values() if not hold.lost]
+
+    def find(self, prefix: str) -> Mapping[str, int]:
+        with self._lock:
+            found = {key: self._value(key) for key in list(self._counters) if key.startswith(prefix)}
+        return {key: value for key, value in found.items() if value is not None}
 
     def close(self) -> None:
         """Nothing is open."""

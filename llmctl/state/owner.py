@@ -6,6 +6,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+from llmctl.core.canonical import digest
+
 
 def me() -> str:
     """`machine:pid:start` of this process; a number that is used again starts at another time."""
@@ -25,6 +27,11 @@ def is_dead(owner: str) -> bool:
     except PermissionError:
         pass  # somebody else's process: whether it is the same one shows below
     return _started(int(rest)) not in (owner.rpartition(":")[2], "?")
+
+
+def boot() -> str:
+    """A short name of this boot of this machine: times since its start mean nothing under another."""
+    return digest(_machine().partition("/")[0].encode())[:8]
 
 
 @cache

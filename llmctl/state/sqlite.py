@@ -31,7 +31,12 @@ MIGRATIONS = (
     );
     """,
 )
+CHECKPOINT_PAGES = 4000
+"""16 MB of journal before it is worked into the file, which is the one time that the disk is waited for."""
+
 GET = "SELECT value, expires FROM counters WHERE key = ?"
+FIND = "SELECT key, value FROM counters WHERE key >= ? AND key < ? AND (expires IS NULL OR expires > ?)"
+LAST = "\U0010ffff"
 PUT = """
     INSERT INTO counters (key, value, expires) VALUES (?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires
@@ -40,7 +45,7 @@ CHANGE = """
     UPDATE counters SET value = max(-9223372036854775807, min(value + ?, 9223372036854775807))
     WHERE key = ? RETURNING value
 """
-HOLD = "INSERT INTO holds (id, owner, state, amount, keys, expires) VALUES (?, ?, 'held', ?, ?, ?)"
+HOLD = "INSERT INTO holds (id, owner, state, amount, keys, expires) VALUES (?, ?, ?, ?, ?, ?)"
 SENT = "UPDATE holds SET state = 'sent', expires = ? WHERE id = ? AND state IN ('held', 'sent')"
 
 
@@ -82,7 +87,9 @@ class SqliteState:
             db.execute(PUT, (key, new, end if value is None else expires))
             return new
 
-    def hold(self, accounts: Sequence[Account], amount: int, lease: float) -> int | Full:
+    def hold(
+        self, accounts: Sequence[Account], amount: int, lease: float, *, sent: bool = False
+    ) -> int | Full:
         amount = clamp(amount)
         with self._writing() as db:
             full = self._refusal(db, accounts, amount)
@@ -94,7 +101,8 @@ class SqliteState:
                 self._count(db, account, amount)
             number = int.from_bytes(os.urandom(8)) >> 1
             keys = orjson.dumps([account.key for account in accounts]).decode()
-            db.execute(HOLD, (number, self._owner, amount, keys, self._now() + lease))
+            state, expires = ("sent", LOST_AFTER_S) if sent else ("held", lease)
+            db.execute(HOLD, (number, self._owner, state, amount, keys, self._now() + expires))
             return number
 
     def sent(self, hold: int) -> bool:
@@ -113,6 +121,10 @@ class SqliteState:
             self._sweep(db)
             rows = db.execute("SELECT keys, amount, state FROM holds WHERE state <> 'lost'").fetchall()
         return [Held(tuple(orjson.loads(keys)), amount, state == "sent") for keys, amount, state in rows]
+
+    def find(self, prefix: str) -> Mapping[str, int]:
+        with self._reading() as db:
+            return dict(db.execute(FIND, (prefix, prefix + LAST, self._now())).fetchall())
 
     def close(self) -> None:
         with self._lock:
@@ -190,6 +202,7 @@ class SqliteState:
         """The connection; a process that was forked opens its own."""
         if self._db is None or self._pid != os.getpid():
             self._db = database.connect(self.path, MIGRATIONS, self.wait)
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             self._pid = os.getpid()
             self._owner = owner.me()
         return self._db

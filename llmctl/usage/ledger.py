@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from itertools import count
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -41,8 +41,10 @@ SETTLE_ATTEMPT = """
 RARER = tuple(
     field.name for field in fields(Usage) if field.name.endswith("_tokens") and field.name not in CALL
 )
+_rarer = attrgetter(*RARER)
 Row = tuple[Any, ...]
-_counted = itemgetter(*(CALL.index(name) for name in rollup.COUNTED))
+_place = itemgetter(*(CALL.index(name) for name in rollup.PLACE))
+_amounts = itemgetter(*(CALL.index(name) for name in rollup.AMOUNTS))
 
 
 class _Waiting:
@@ -65,7 +67,7 @@ class _Waiting:
         db.executemany(INSERT_CALL, self.calls)
         cells: Cells = {}
         for row in self.calls:
-            rollup.count(cells, _counted(row))
+            rollup.count(cells, _place(row), _amounts(row))
         rollup.write(db, cells, kinds)
         return rows
 
@@ -209,9 +211,10 @@ class SqliteLedger:
 
 def rarer(usage: Usage) -> str | None:
     """The kinds of tokens that have no column, those that there are, as JSON."""
-    if not any(map(usage.__getattribute__, RARER)):
+    amounts = _rarer(usage)
+    if not any(amounts):
         return None
-    return json.dumps({name: amount for name in RARER if (amount := getattr(usage, name))})
+    return json.dumps({name: amount for name, amount in zip(RARER, amounts, strict=True) if amount})
 
 
 def cost_of(outcome: Response | LlmctlError) -> int | None:

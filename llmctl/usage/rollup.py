@@ -116,11 +116,13 @@ REBUILD = _rebuild()
 Kind = tuple[str, str, str, str, str, str]
 """What a slot's calls have in common, in the order of `KIND`."""
 
-COUNTED = (
-    "at", "run", *KIND, "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
+PLACE = ("at", "run", *KIND)
+"""The columns of a call that say where it counts."""
+AMOUNTS = (
+    "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
     "cost", "saved", "attempts", "latency", "ttft",
 )  # fmt: skip
-"""The columns of a call that its slots need."""
+"""The columns of a call that are added up."""
 
 
 class Cell:
@@ -134,7 +136,7 @@ class Cell:
         self.ttfts: dict[int, int] = {}
 
     def add(self, amounts: tuple[Any, ...], hit: bool) -> None:
-        """Adds the call whose columns from `input_tokens` on these are."""
+        """Adds a call, by its `AMOUNTS`."""
         asked, said, cached, thought, cost, saved, attempts, latency, ttft = amounts
         sums = self.sums
         sums[0] += 1
@@ -176,14 +178,14 @@ Cells = dict[Place, Cell]
 """By the number of the shortest slot, run and kind."""
 
 
-def count(cells: Cells, call: tuple[Any, ...]) -> None:
-    """Adds a call, as the values of its `COUNTED` columns, to the cells in memory."""
-    at, run, profile, model, provider, tag, status, hit = call[:8]
+def count(cells: Cells, where: tuple[Any, ...], amounts: tuple[Any, ...]) -> None:
+    """Adds a call to the cells in memory, by the values of its `PLACE` and of its `AMOUNTS`."""
+    at, run, profile, model, provider, tag, status, hit = where
     place = (int(at // SIZES[-1]), run, (profile, model, provider, tag or "", status, hit or ""))
     cell = cells.get(place)
     if cell is None:
         cell = cells[place] = Cell()
-    cell.add(call[8:], bool(hit))
+    cell.add(amounts, bool(hit))
 
 
 def write(db: sqlite3.Connection, cells: Cells, ids: dict[Kind, int]) -> None:

@@ -21,7 +21,7 @@ PAUSE_S = 0.02
 MIGRATIONS = (
     """
     CREATE TABLE calls (
-        id INTEGER PRIMARY KEY,        -- milliseconds << 22 | chance: grows with time
+        id INTEGER PRIMARY KEY,        -- milliseconds << 21 | process, count: grows with time
         at REAL NOT NULL,              -- Unix seconds, when it began
         run TEXT NOT NULL,
         profile TEXT NOT NULL,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def torture(
         asked = questions(rows, f"question {report.batches} of seed {seed}, row")
         source, out = write(work / f"in{report.batches}.jsonl", asked), work / f"out{report.batches}.jsonl"
         began, killed = requests(server), report.kills
-        while not _once(environ, work, source, out, chance.uniform(0.2, 1.2), last=report.kills >= kills):
+        while not _once(server, environ, work, source, out, moment(chance), last=report.kills >= kills):
             report.kills += 1
             assert_whole(Path(f"{out}.journal"), home)
         assert_answered(out, asked)
@@ -52,18 +53,35 @@ def torture(
     return report
 
 
+def moment(chance: random.Random) -> tuple[bool, float]:
+    """When to kill: so many seconds after the start, or (more often) after the first request."""
+    return chance.random() < 0.8, chance.uniform(0, 0.8)
+
+
 def _once(
-    environ: Mapping[str, str], work: Path, source: Path, out: Path, seconds: float, *, last: bool
+    server: TestServer,
+    environ: Mapping[str, str],
+    work: Path,
+    source: Path,
+    out: Path,
+    when: tuple[bool, float],
+    *,
+    last: bool,
 ) -> bool:
     """Whether the batch ended before it was to be killed; the last is let live."""
+    before = requests(server)
     args = ("-p", "dev", source, "-o", out, "--concurrency", str(CONCURRENCY), "-q")
     started = start(environ, work, *args)
-    try:
-        code = started.process.wait(None if last else seconds)
-    except subprocess.TimeoutExpired:
-        started.signal(signal.SIGKILL)
-        started.end()
-        return False
-    assert code == 0, started.end()
-    started.end()
+    running, seconds = when
+    if not last:
+        while running and started.process.poll() is None and requests(server) == before:
+            time.sleep(0.01)
+        try:
+            started.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            started.signal(signal.SIGKILL)
+            started.end()
+            return False
+    code, _, err = started.end(300)
+    assert code == 0, err
     return True

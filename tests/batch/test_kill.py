@@ -20,8 +20,9 @@ def test_killed_at_random_moments(
 ) -> None:
     """Power cuts and out-of-memory kills come when they like: fault 54 and 60."""
     server.script(latency=0.02)
-    report = torture(server, environ, work, kills=7)
-    assert report.kills >= 7
+    report = torture(server, environ, work, kills=6)
+    assert report.kills >= 6
+    assert report.again > 0, "no kill hit a request in flight: it proves nothing"
     assert llmctl("usage", "--json").returncode == 0
 
 

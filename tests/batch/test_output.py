@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from llmctl.batch.progress import Progress
+from llmctl.batch.tally import Tally
+
 from ..conftest import Run
 from ..server.client import TestServer
 from .harness import asked, command, lines, names, questions, read, requests, start, write
@@ -300,6 +303,27 @@ def test_progress_without_a_terminal(environ: dict[str, str], server: TestServer
     assert "rows          3" in err
     assert len(err.splitlines()) < 20
     assert start(environ, work, "in.jsonl", "-o", "quiet.jsonl", "-q").end() == (0, "", "")
+
+
+def test_progress_now_and_then(server: TestServer, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """A line at most every ten seconds where there is no terminal: what is done, cost and time left."""
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    tally = Tally()
+    tally.rows, tally.ok, tally.durable, tally.cost, tally.requests = 4000, 1000, 990, 5_000_000, 1002
+    progress = Progress(tally, quiet=False, live=False)
+    for _ in range(250):
+        now[0] += 0.1
+        progress.tick()
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert told[0].startswith("llmctl: 990 of 4,000 rows, ")
+    assert ", 2 retries, " in told[0]
+    assert told[1].endswith(" s left")
+    quiet = Progress(tally, quiet=True, live=False)
+    now[0] += 60
+    quiet.tick()
+    assert capsys.readouterr().err == ""
 
 
 def test_progress_on_a_terminal(environ: dict[str, str], server: TestServer, work: Path) -> None:

@@ -112,11 +112,15 @@ def test_a_signal_ends_the_waits_between_attempts(
     assert_answered(work / "out.jsonl", ROWS)
 
 
+def ignore_hang_ups() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def test_nohup_keeps_its_word(server: TestServer, environ: dict[str, str], work: Path) -> None:
     """Started with SIGHUP ignored, a batch outlives its terminal."""
     server.script(latency=0.1)
     write(work / "in.jsonl", ROWS)
-    running = start(environ, work, *ARGS, setup=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN) and None)
+    running = start(environ, work, *ARGS, setup=ignore_hang_ups)
     until(lambda: requests(server) >= 6)
     running.signal(signal.SIGHUP)
     code, _, err = running.end()

@@ -123,6 +123,22 @@ def test_turning_redaction_on_later(llmctl: Run, server: TestServer, work: Path)
     assert [row["text"] for row in read(work / "out.jsonl")] == [f"echo: question {n}" for n in range(3)]
 
 
+def test_another_rule_asks_anew(llmctl: Run, server: TestServer, work: Path) -> None:
+    """What one rule hid no other can put back: those rows are sent again, and only those."""
+    (work / "profiles").mkdir()
+    (work / "profiles" / "more.yaml").write_text("extends: prod\nprivacy: {names: [Rumpelstiltskin]}\n")
+    (work / "profiles" / "open.yaml").write_text("extends: prod\nprivacy: {redact: []}\n")
+    rows = [{"prompt": f"mail {EMAIL}"}, {"prompt": "nothing to hide"}]
+    write(work / "in.jsonl", rows)
+    sent = []
+    for profile in ("prod", "more", "open", "open"):
+        done = llmctl("batch", "in.jsonl", "-o", "out.jsonl", "-p", profile, "--no-cache")
+        assert done.returncode == 0, done.stderr
+        assert [row["text"] for row in read(work / "out.jsonl")] == [f"echo: {row['prompt']}" for row in rows]
+        sent.append(requests(server))
+    assert sent == [2, 3, 4, 4]
+
+
 def request(text: str, **more: Any) -> Request:
     target = Target("main", "openai/x", "openai")
     return Request(target, ({"role": "user", "content": text},), **more)
@@ -153,7 +169,8 @@ def test_down_and_up_again(answer: str, is_json: bool) -> None:
     down = veil.down(asks, given)
     assert isinstance(down, Response)
     assert EMAIL not in down.text + str(down.parsed)
-    payload = json.dumps({"id": "0", "row": 0, "text": down.text, "parsed": down.parsed}).encode()
+    payload = veil.rendered(row, given, False, asks)
+    assert EMAIL.encode() not in payload
     up = json.loads(veil.up(row, payload))
     assert (up["text"], up["parsed"]) == (given.text, given.parsed)
 

@@ -116,6 +116,13 @@ def test_windows_and_filters(llmctl: Run, kit: Kit) -> None:
     assert count("--since", "2026-11", "--until", "2026-11") == 5
 
 
+def test_what_is_set_for_runs_filters_no_report(llmctl: Run, kit: Kit) -> None:
+    """LLMCTL_MODEL in a shell's profile must not hide the other models' money."""
+    env = {"LLMCTL_MODEL": "x/other", "LLMCTL_TAG": "none", "LLMCTL_FORMAT": "openai", "LLMCTL_LIMIT": "1"}
+    assert json.loads(llmctl("usage", "--json", env=env).stdout)["total"]["calls"] == 5
+    assert len(llmctl("usage", "--calls", env=env).stdout.splitlines()) == 6
+
+
 def test_one_line_a_call(llmctl: Run, kit: Kit) -> None:
     """The newest last; what --limit leaves out by default is said."""
     lines = llmctl("usage", "--calls", "--tz", "UTC").stdout.splitlines()
@@ -232,13 +239,13 @@ def test_a_closed_pipe_ends_quietly(llmctl: Run, home: Path, environ: dict[str, 
     for number in range(3000):
         kit.call(NOON, run_id=f"run-{number:05}" + "x" * 60)
     kit.done()
-    command = f"{sys.executable} -m llmctl usage --by run | head -1"
+    command = f"{sys.executable} -m llmctl usage --by run | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], env=environ, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stderr == ""
     assert done.stdout.startswith("run ")
-    assert len(done.stdout.splitlines()) == 1
+    assert done.stdout.splitlines()[1:] == ["0"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 NOTE = re.compile(r"<!-- ([\w-]+): (.*?) -->\s*", re.DOTALL)
 WILD = re.compile(r"…|\.\.\.")
 
@@ -42,7 +42,7 @@ def blocks(page: Path) -> Iterator[Block]:
         notes = dict(NOTE.findall(last.group() if last else ""))
         if not between.strip():
             notes["follows"] = "the block before"
-        yield Block(match[1], match[2], text.count("\n", 0, match.start()) + 1, notes)
+        yield Block(match[2], match[3], text.count("\n", 0, match.start()) + 1, notes)
         end = match.end()
 
 

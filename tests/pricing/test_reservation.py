@@ -41,7 +41,7 @@ def test_input_is_bounded_by_bytes_and_output_by_the_limit(book: PriceBook) -> N
 @pytest.mark.parametrize("prompt", ["a", "hello " * 2000, "¿Qué? 日本語 🦀" * 50, "\n\n\t{}[];" * 300])
 @pytest.mark.parametrize("model", ["openai/gpt-4o-mini", "openai/gpt-4.1", "gemini/gemini-2.5-pro"])
 def test_no_bill_is_larger(book: PriceBook, model: str, prompt: str) -> None:
-    """The whole answer at its longest, all of it reasoning, nothing from the cache, all of it written there."""
+    """The answer at its longest, all of it reasoning, and the whole input written to the cache."""
     request = ask(model, prompt, max_tokens=500)
     tokens = count(request.messages, model).tokens
     price = book.price(model)

@@ -34,6 +34,7 @@ from llmctl.core.errors import (
     RateLimited,
     Redirected,
     ServerError,
+    UnknownHost,
 )
 from llmctl.providers.classify import from_error_object, from_exception, from_status, retry_after, shown
 
@@ -422,6 +423,7 @@ def test_the_key_that_was_sent_is_masked_whatever_it_looks_like() -> None:
         "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
         "max_tokens: 8192 > 4096, which is the maximum for this token limit",
         "token count exceeds the limit",
+        "the connection, its configuration and its compression are compatible",
     ],
 )
 def test_what_is_no_key_stays_readable(text: str) -> None:
@@ -509,7 +511,7 @@ def test_causes_are_told_apart() -> None:
     assert told(refused, False)[:2] == (ConnectionFailed, "no")
     assert "h.example:443" in told(refused, False)[2] and "refused" in told(refused, False)[2]
     unknown = aiohttp.ClientConnectorDNSError(key, socket.gaierror(-2, "Name or service not known"))
-    assert told(unknown, False)[0] is ConnectionFailed and "h.example" in told(unknown, False)[2]
+    assert told(unknown, False)[0] is UnknownHost and "h.example" in told(unknown, False)[2]
     wrong = aiohttp.ClientConnectorCertificateError(key, ssl.SSLCertVerificationError("expired"))
     assert told(wrong, False)[:2] == (CertificateError, "no")
     assert told(aiohttp.ServerDisconnectedError())[:2] == (ConnectionFailed, "unknown")
@@ -554,7 +556,7 @@ def test_real_refusals() -> None:
             port = free.getsockname()[1]
         assert type(await failure_of(f"http://127.0.0.1:{port}")) is ConnectionFailed
         unknown = await failure_of("http://no-such-host.invalid")
-        assert type(unknown) is ConnectionFailed and "no-such-host.invalid" in unknown.message
+        assert type(unknown) is UnknownHost and "no-such-host.invalid" in unknown.message
 
         async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"SSH-2.0-nonsense\r\n\r\n")

@@ -237,29 +237,60 @@ def test_max_cost_and_budgets_hold_together() -> None:
         ask(setting.stage(Provider())(REQUEST))
 
 
-def test_money_taken_back_before_it_was_sent_is_asked_for_again() -> None:
+@pytest.mark.parametrize("stolen", [False, True])
+def test_money_taken_back_before_it_was_sent_is_asked_for_again(stolen: bool) -> None:
     """A key command that takes minutes outlives the lease; the money may be somebody else's by then."""
     setting = Setting(day(150))
-    outcomes: list[str] = []
+    sent = False
 
     async def slow(request: Request) -> Response:
+        nonlocal sent
         setting.clock.time += LEASE_S + 1
-        if outcomes:
+        assert setting.state.held() == []
+        if stolen:
             account = setting.budgets[0].account(setting.clock.now())
             assert isinstance(setting.state.hold([account], 100, 60), int)
-        outcomes.append("asked")
         assert request.on_sent is not None
         request.on_sent()
-        outcomes.append("sent")
+        sent = True
         return Response("hi", "m", tried=(Attempt("m", 0, 0, cost=10),), cost=10)
 
     send = setting.stage(slow)
-    ask(send(REQUEST))
-    assert setting.value == 10
-    with pytest.raises(BudgetError):
+    if stolen:
+        with pytest.raises(BudgetError):
+            ask(send(REQUEST))
+    else:
         ask(send(REQUEST))
-    assert outcomes == ["asked", "sent", "asked"]
-    assert setting.value == 110
+    assert sent is not stolen
+    assert setting.value == (100 if stolen else 10)
+
+
+def test_once_its_way_is_known_reserving_and_sending_are_one_write() -> None:
+    """The key is at hand and the provider made: nothing comes in between. Another key has to be found."""
+    setting = Setting(day(1000))
+    seen: list[bool] = []
+
+    async def look(request: Request) -> Response:
+        seen.append(setting.state.held()[0].sent)
+        assert request.on_sent is not None
+        request.on_sent()
+        return Response("hi", "m", tried=(Attempt("m", 0, 0, cost=10),), cost=10)
+
+    send = setting.stage(look)
+    for key in ("env:A", "env:A", "env:B"):
+        ask(send(replace(REQUEST, key=key)))
+    assert seen == [False, True, False]
+    assert setting.value == 30
+
+
+def test_what_was_marked_early_and_never_went_out_is_free_again() -> None:
+    """As long as its process lives, it knows better."""
+    setting = Setting(day(1000))
+    send = setting.stage(Provider(10, ConfigError("the ledger is full")))
+    ask(send(REQUEST))
+    with pytest.raises(ConfigError):
+        ask(send(REQUEST))
+    assert setting.value == 10
 
 
 def test_it_waits_for_its_own_requests_before_it_refuses() -> None:

@@ -178,6 +178,16 @@ def test_what_was_sent_stays_counted_whatever_the_lease(state: State, clock: Tur
     assert state.settle(hold, 2) == {"a": 2}
 
 
+def test_held_as_sent_is_sent(state: State, clock: Turned) -> None:
+    """Where nothing comes in between, one write says both."""
+    hold = state.hold([Account("a", 10)], 10, LEASE, sent=True)
+    assert isinstance(hold, int)
+    clock.time += 2 * LEASE
+    assert [each.sent for each in state.held()] == [True]
+    assert state.sent(hold)
+    assert state.settle(hold, 3) == {"a": 3}
+
+
 def test_a_late_bill_still_corrects_what_was_given_up(state: State, clock: Turned) -> None:
     """After a day nobody waits for the bill any more; should it come, it is the truth all the same."""
     hold = held(state, 10, Account("a", 10))

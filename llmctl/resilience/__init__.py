@@ -1,0 +1,1 @@
+"""What is known of providers between calls: breakers, pace, keys. Rules alone; the stages apply them."""

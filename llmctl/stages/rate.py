@@ -1,0 +1,56 @@
+"""Waits for a turn under the limits that are given, told or found out; holds no money while it waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from llmctl.core.errors import LlmctlError, RateLimited
+from llmctl.core.model import Request, Response, Send, replace
+
+if TYPE_CHECKING:
+    from llmctl.resilience.pace import Paces
+
+MOMENT_S = 0.001
+"""A turn that was waited for longer than this may be taken too late: what was known before is old."""
+
+
+def rate(next: Send, paces: Paces, refuse: Callable[[Request], None]) -> Send:
+    """The time spent waiting for a turn is added to the call's deadline.
+
+    `refuse` raises BreakerOpen where the target's breaker has opened while the request waited.
+    """
+
+    async def send(request: Request) -> Response:
+        pace = paces.of(request)
+        sent_at = time.monotonic()
+        tokens = waited = 0.0
+        if pace.free(sent_at):
+            pace.window.in_flight += 1
+        else:
+            tokens = await pace.turn(request)
+            waited = time.monotonic() - sent_at
+            sent_at += waited
+        try:
+            if waited > MOMENT_S:
+                refuse(request)
+                request = _later(request, waited)
+            response = await next(request)
+        except LlmctlError as error:
+            if isinstance(error, RateLimited):
+                pace.window.refused(sent_at)
+            pace.failed(error, tokens)
+            raise
+        finally:
+            pace.window.leave()
+        pace.answered(response, tokens, sent_at)
+        return response
+
+    return send
+
+
+def _later(request: Request, seconds: float) -> Request:
+    if request.deadline is None:
+        return request
+    return replace(request, deadline=request.deadline + seconds)

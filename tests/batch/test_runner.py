@@ -1,0 +1,72 @@
+"""One row never ends another, not even by a fault of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmctl import BatchResult, Client, pipeline
+from llmctl.batch.runner import weight
+from llmctl.core.errors import AuthError, BreakerOpen, BudgetError, Interrupted, LlmctlError, StorageError
+from llmctl.core.model import Request, Response, Send
+from llmctl.services import Services
+
+from ..server.client import TestServer
+from .harness import requests
+
+BUILD = pipeline.build
+
+
+@pytest.fixture
+def client(environ: dict[str, str], home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A client whose pipeline has a bug that some rows meet."""
+
+    def build(services: Services) -> Send:
+        send = BUILD(services)
+
+        async def faulty(request: Request) -> Response:
+            if "bug" in str(request.messages):
+                raise KeyError("ours")
+            return await send(request)
+
+        return faulty
+
+    monkeypatch.setattr(pipeline, "build", build)
+    with Client("dev", home=home, environ=environ) as client:
+        yield client
+
+
+def test_a_bug_costs_the_rows_that_meet_it(client: Client, server: TestServer) -> None:
+    """The others are answered, doubles of the faulty row fail with it, and it is told."""
+    found = list(client.batch(["a", "bug", "bug", "b", *(f"row {n}" for n in range(50))]))
+    assert [result.status for result in found[:4]] == ["ok", "failed", "failed", "ok"]
+    assert all(result.ok for result in found[4:])
+    assert found[1].error is not None
+    assert "a bug in llmctl: KeyError" in found[1].error["message"]
+    assert any("KeyError" in warning for warning in client.warnings)
+    assert requests(server) == 52
+
+
+def test_a_file_that_changes_while_it_is_read(client: Client, tmp_path: Path, server: TestServer) -> None:
+    """What broke the reading is told when what was in flight has been answered."""
+    server.script(latency=0.3)
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(f'{{"prompt": "{n} {"x" * 1000}"}}\n' for n in range(2000)))
+    found: list[BatchResult] = []
+    with pytest.raises(LlmctlError, match="not UTF-8"):
+        for result in client.batch(path, concurrency=4):
+            if not found:
+                path.write_bytes(b"\xff\n" * 1_500_000)
+            found.append(result)
+    answered = [result for result in found if result.ok]
+    assert len(answered) == requests(server)
+    assert all(entry["done"] for entry in server.log())
+
+
+def test_the_weight_of_reasons() -> None:
+    """The order in which exit codes stand: a signal, the disk, then 4, 6, 5."""
+    reasons = [Interrupted(15), StorageError("x"), AuthError("x"), BudgetError("x"), BreakerOpen("x")]
+    backwards = reasons[::-1]
+    assert sorted(backwards, key=weight) == reasons
