@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +16,10 @@ from .server.fixtures import *  # noqa: F403  # the server's own fixtures
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 KEY = "sk-" + "test" * 6
+
+# Started in the background of a shell, we ignore interrupts, and so would every command under test.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -72,7 +72,8 @@ def _attempt(
     failed = None if isinstance(outcome, Response) else outcome
     billed = outcome.billed
     cost: Nanos | None = 0 if billed == "no" else None
-    if answer is not None and (billed == "yes" or failed is None):  # else what it used is not known
+    estimated = failed is None and request.reserved is None  # under a budget it keeps what it reserved
+    if answer is not None and (billed == "yes" or estimated):
         cost = price(answer.model, request.target.model, answer.usage)
     return Attempt(
         model=answer.model if answer is not None else request.target.model,

@@ -221,6 +221,7 @@ def test_an_unknown_check_is_an_error_of_the_profile(llmctl: Run, work: Path) ->
     assert "'secret'" in done.stderr
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
 @pytest.mark.parametrize("name", ["mro", "text times", "endless loops", "long output", "str.format"])
 def test_hostile_templates_end_early_and_small(
     environ: dict[str, str], work: Path, server: TestServer, name: str
@@ -228,9 +229,10 @@ def test_hostile_templates_end_early_and_small(
     """A template from a stranger must not escape, hang or eat the memory: exit 3, 2 s of CPU, 200 MB."""
     (work / "evil.md").write_text(HOSTILE[name], encoding="utf-8")
     code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31));"
-        "from llmctl.cli.app import run; code = run(sys.argv[1:]);"
-        "sys.stderr.write(f'\\n{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}'); sys.exit(code)"
+        "import re, sys; from pathlib import Path; from llmctl.cli.app import run; code = run(sys.argv[1:]);"
+        # Not ru_maxrss, which begins with what the process that started this one has.
+        "sys.stderr.write('\\n' + re.search(r'VmHWM:\\s*(\\d+)', Path('/proc/self/status').read_text())[1]);"
+        "sys.exit(code)"
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(

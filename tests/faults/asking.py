@@ -23,10 +23,10 @@ QUICK: Mapping[str, Any] = {
     "extends": "base",
     "models": {"main": "openai/gpt-4o-mini"},
     "retry": {"attempts": 3, "base": 0.01, "cap": 0.05},
-    "timeout": {"connect": 2, "first": 5, "idle": 5, "total": 10},
+    "timeout": {"connect": 10, "first": 20, "idle": 20, "total": 30},
 }
-"""A profile that gives up soon."""
-SHORT = {"connect": 1, "first": 0.4, "idle": 0.4, "total": 10}
+"""A profile that comes back soon."""
+SHORT = {"first": 1, "idle": 1, "total": 30}
 Row = dict[str, Any]
 
 

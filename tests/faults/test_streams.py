@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .asking import ANSWER, SHORT, Asker, failed
+from .asking import ANSWER, QUICK, SHORT, Asker, failed
 
 BROKEN = {
     "fault_06_reset": ("reset_in_stream", "broken_stream", "lost inside the stream"),
@@ -26,7 +26,7 @@ UNSHOWN = {
 def test_fault_06_to_11_a_broken_stream_keeps_and_marks_what_was_shown(ask: Asker, row: str) -> None:
     """Text on the screen cannot be taken back: a second try would say it twice."""
     fault, error, words = BROKEN[row]
-    ask.profile(timeout=SHORT)
+    ask.profile(timeout=SHORT if error == "timeout" else QUICK["timeout"])
     outcome = ask(fault)
     failed(outcome, 5, error, 1, "unknown", words, "the answer above is incomplete")
     whole = row.startswith(("fault_07", "fault_08"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctl.providers.events import Parser
@@ -24,6 +24,7 @@ def written(events: list[tuple[str, list[str]]], end: str) -> bytes:
     return "".join(line + end for line in lines).encode()
 
 
+@settings(deadline=None)
 @given(
     EVENTS, st.sampled_from(["\n", "\r\n"]), st.lists(st.integers(0, 400)), st.sampled_from(["", "data: x"])
 )

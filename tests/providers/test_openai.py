@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctl.core.errors import BadRequest, BrokenAnswer, BrokenStream, LlmctlError, ServerError
@@ -167,6 +167,7 @@ def test_what_is_no_answer(body: bytes, billed: str) -> None:
     assert caught.value.billed == billed and caught.value.retryable
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_any_json_is_an_answer_or_an_error_of_ours(body: Any) -> None:
     """A provider's new idea must not be a bug of llmctl's."""
@@ -178,6 +179,7 @@ def test_any_json_is_an_answer_or_an_error_of_ours(body: Any) -> None:
         assert isinstance(found.text, str) and isinstance(found.finish_reason, str)
 
 
+@settings(deadline=None)
 @given(st.lists(JSON, max_size=4))
 def test_any_event_is_taken_or_an_error_of_ours(events: list[Any]) -> None:
     """The same for streams, whose pieces are put together."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctl.providers.told import KEY_RUN, TEXT_RUN, without
@@ -12,6 +12,7 @@ LONG = "My neighbour Ferdinand keeps four llamas in his cellar, and one of them 
 PLAIN = st.text(st.characters(codec="ascii", categories=("L", "N")), max_size=30)
 
 
+@settings(deadline=None)
 @given(PLAIN, PLAIN, st.integers(0, len(KEY)), st.integers(0, len(KEY)))
 def test_no_part_of_the_key_stays(before: str, after: str, start: int, stop: int) -> None:
     """A quote that was cut short is still half a key."""
@@ -19,6 +20,7 @@ def test_no_part_of_the_key_stays(before: str, after: str, start: int, stop: int
     assert not any(KEY[at : at + KEY_RUN] in said for at in range(len(KEY) - KEY_RUN + 1))
 
 
+@settings(deadline=None)
 @given(PLAIN, PLAIN, st.integers(0, len(LONG)), st.integers(0, len(LONG)))
 def test_no_part_of_the_prompt_stays(before: str, after: str, start: int, stop: int) -> None:
     """Gateways quote the beginning of a request, or the piece that their filter did not like."""

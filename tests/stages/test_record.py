@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from llmctl.core.errors import Interrupted, LlmctlError, ServerError
-from llmctl.core.model import Attempt, Request, Response, Send, Target
+from llmctl.core.model import Attempt, Request, Response, Send, Target, replace
 from llmctl.stages.provider import provider
 from llmctl.stages.record import call_numbers, record
 
@@ -73,8 +73,8 @@ def pipeline(book: Book, end: Response | BaseException) -> Send:
     return record(send, book, Clock())
 
 
-async def call(send: Send) -> Response:
-    return await send(REQUEST)
+async def call(send: Send, request: Request = REQUEST) -> Response:
+    return await send(request)
 
 
 def test_an_answer_is_recorded_with_its_price() -> None:
@@ -108,10 +108,12 @@ def test_a_failure_is_recorded_with_what_it_may_cost(billed: str, cost: int | No
     )
 
 
-def test_an_answer_of_open_price_is_estimated() -> None:
-    """Its usage was refused: the cost is our own count, marked as not certain."""
-    response = asyncio.run(call(pipeline(Book(), Response("hi", "openai/m", billed="unknown"))))
-    assert (response.tried[0].billed, response.cost) == ("unknown", 9)
+@pytest.mark.parametrize(("reserved", "cost"), [(None, 9), (40, 40)])
+def test_an_answer_of_open_price_is_estimated(reserved: int | None, cost: int) -> None:
+    """Its usage was refused: our own count, marked as not certain; under a budget all that was reserved."""
+    send = pipeline(Book(), Response("hi", "openai/m", billed="unknown"))
+    response = asyncio.run(call(send, replace(REQUEST, reserved=reserved)))
+    assert (response.tried[0].billed, response.cost) == ("unknown", cost)
 
 
 @pytest.mark.parametrize("end", [asyncio.CancelledError(), KeyboardInterrupt(), BrokenPipeError()])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctl.core.errors import (
@@ -147,6 +147,7 @@ def test_nothing_is_tried_again_once_text_was_shown() -> None:
     assert (shown, len(caught.value.tried)) == (["he"], 1)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 8),
     st.floats(0, 5),
@@ -172,6 +173,7 @@ def test_waits_have_full_jitter_under_a_cap(
     assert all(0 <= wait <= min(cap, base * factor**number) for number, wait in enumerate(clock.slept))
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 1000), st.integers(0, 1000))
 def test_the_providers_word_is_kept(asked: float, seed: int) -> None:
     """Never sooner than asked for, and not much later."""
