@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.measure import once, record, table
+from bench.measure import ROOT, once, record, table
 
 PY = sys.executable
 SENTENCE = (
@@ -60,7 +60,7 @@ def main() -> None:
             "LLMCTL_HOME": str(home / "state"),
             "LLMCTL_PROFILE": "dev",
             "OPENAI_API_KEY": "none",
-            "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+            "PYTHONPATH": str(ROOT),
         }
         small, large = home / "small.jsonl", home / "large.jsonl"
         fill(small, rows // 10)

@@ -40,6 +40,7 @@ class Chooser:
             rule = profile.models.get(name)
             fits = rule.fits if rule else "auto"
             self.candidates.append(Candidate(name, services.targets.model(name), fits))
+        self._bases: dict[str, Request] = {}
         self._looked = float("-inf")
         self._statuses: list[Status] = []
 
@@ -65,6 +66,7 @@ class Chooser:
             budget=budget,
             judged=level is None,
         )
+        messages = tuple(messages)
         found = [self._judge(each, task, messages, params, tag) for each in self.candidates]
         return best(found, task.complexity, task.judged)
 
@@ -76,8 +78,7 @@ class Chooser:
         params: Mapping[str, Any],
         tag: str | None,
     ) -> Verdict:
-        asked = replace(self.ask, model=candidate.name, params=params, tag=tag or self.ask.tag)
-        request = with_(base(self.services, asked), messages=tuple(messages))
+        request = with_(self._base(candidate.name, params), messages=messages, tag=tag or self.ask.tag)
         limits = [amount for amount in (task.budget, self._left(request)) if amount is not None]
         own = replace(
             task,
@@ -86,6 +87,16 @@ class Chooser:
             budget=min(limits, default=None),
         )
         return judge(candidate, own, self.services.prices)
+
+    def _base(self, name: str, params: Mapping[str, Any]) -> Request:
+        """What is asked of the candidate, without messages; most rows have no parameters of their own."""
+        usual = params == self.ask.params
+        if usual and name in self._bases:
+            return self._bases[name]
+        request = base(self.services, replace(self.ask, model=name, params=params))
+        if usual:
+            self._bases[name] = request
+        return request
 
     def _input(self, request: Request) -> int:
         """Roughly; exact where the bound is over the model's context."""

@@ -68,7 +68,6 @@ class Client:
         home: str | Path | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self._profile = profile
         self.warnings: list[str] = []
         self.services = Services(
             os.environ if environ is None else environ,
@@ -162,27 +161,28 @@ class Client:
         self,
         prompt: str = "",
         *,
-        file: str | Path | None = None,
-        out: str | Path | None = None,
+        rows: Rows | str | Path | None = None,
+        journal: str | Path | None = None,
         limit: int | None = None,
         max_cost: float | None = None,
         **ask: Any,
     ) -> Estimate:
-        """What `run` or, with `file`, a batch would cost; nothing is sent. Other keywords as for `arun`.
+        """What `run` or, with `rows`, a batch would cost; nothing is sent. Other keywords as for `abatch`.
 
-        `out` leaves out what is finished in that output, `limit` takes the first rows only, `max_cost` is
-        in USD. It reads the ledger and counts tokens, so it belongs in a thread where a loop must not wait.
+        `max_cost` is a limit in USD to judge by. It reads the ledger and counts tokens, so it belongs in a
+        thread where a loop must not wait.
         """
+        from llmctl.batch.api import source_of
         from llmctl.batch.job import Job
-        from llmctl.batch.source import Source
         from llmctl.estimate import of_file, of_prompt
 
         with self._apart() as services:
             services.max_cost = None if max_cost is None else to_nanos(max_cost)
-            job = Job(ask=self._ask(prompt, ask), out=Path(out) if out is not None else None, limit=limit)
-            if file is None:
+            kept = Path(journal) if journal is not None else None
+            job = Job(ask=self._ask(prompt, ask), kept=kept, limit=limit)
+            if rows is None:
                 return of_prompt(services, job)
-            with Source(str(file)) as source:
+            with source_of(rows) as source:
                 return of_file(services, job, source)
 
     def usage(self, **query: Any) -> Report:

@@ -40,7 +40,8 @@ def test_a_file_and_what_is_over(client: Client, work: Path) -> None:
     """The verdict of a batch, without a process."""
     (work / "a.jsonl").write_text("".join(json.dumps({"prompt": f"row {n}"}) + "\n" for n in range(4)))
     with client:
-        found = client.estimate(file="a.jsonl", max_cost=0.001, limit=3)
+        found = client.estimate(rows="a.jsonl", max_cost=0.001, limit=3)
+        assert client.estimate(rows=["one", {"prompt": "two"}, "one"]).duplicates == 1
     assert (found.rows, found.verdict, found.exit_code) == (3, "over", 6)
 
 

@@ -44,7 +44,8 @@ def loaded(environ: dict[str, str], *args: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "args", [("--help",), ("usage",), ("profile", "show"), ("cache", "stats"), ("run", "--help")]
+    "args",
+    [("--help",), ("usage",), ("profile", "show"), ("cache", "stats"), ("run", "--help"), ("models", "list")],
 )
 def test_light_commands_import_nothing_heavy(environ: dict[str, str], args: tuple[str, ...]) -> None:
     """A second saved at every start is what makes a shell loop bearable."""

@@ -2,7 +2,7 @@
 
 | | input | output |
 |---|---|---|
-| low | the texts alone, all read from the provider's cache | the shortest answer so far, else 1 token |
+| low | the texts alone, all read from the provider's cache | 1 token: no answer is shorter |
 | expected | as the history was billed, else as counted | the history's mean, else the rule below |
 | most | as counted, at the dearest rate of any threshold | `max_tokens`, else the model's own limit |
 
@@ -38,13 +38,12 @@ Verdict = Literal["fits", "over", "unpriced"]
 class History:
     """What earlier calls of the same kind came to; `of` says which kind, for people.
 
-    `output_tokens` is the mean, `shortest` the least; `per_char` billed input tokens a character of
+    `output_tokens` is the mean; `per_char` billed input tokens a character of
     the messages, None where they had none; `cached` the share of them read from the provider's cache.
     """
 
     calls: int
     output_tokens: float
-    shortest: int
     per_char: float | None = None
     cached: float = 0.0
     of: str = ""
@@ -192,14 +191,9 @@ class Forecast:
     def _low(self, asked: Question) -> Usage:
         """The least that it can come to."""
         least = asked.texts if self.exact else math.floor(asked.texts * TOO_HIGH)
-        shortest = 1
-        if self.history is not None:
-            shortest = self.history.shortest
-            if self.history.per_char is not None and asked.chars:
-                least = min(least, math.floor(asked.chars * self.history.per_char))
-        if asked.longest is not None:
-            shortest = min(shortest, asked.longest * asked.choices)
-        return Usage(least, shortest, least)
+        if self.history is not None and self.history.per_char is not None and asked.chars:
+            least = min(least, math.floor(asked.chars * self.history.per_char))
+        return Usage(least, 1, least)
 
 
 def verdict(needs: Nanos | None, left: Nanos) -> Verdict:

@@ -14,7 +14,7 @@ NEWEST = 200_000
 
 # What a cache answered, and what failed, says nothing of the next answer.
 GROUPED = """
-    SELECT asked, profile, tag, count(*), sum(output_tokens), min(output_tokens), sum(input_tokens),
+    SELECT asked, profile, tag, count(*), sum(output_tokens), sum(input_tokens),
            sum(prompt_chars), sum(cached_tokens)
     FROM (SELECT * FROM calls ORDER BY id DESC LIMIT ?)
     WHERE status = 'ok' AND hit IS NULL
@@ -27,7 +27,6 @@ Key = tuple[str | None, ...]
 class _Sum(NamedTuple):
     calls: int
     output: int
-    shortest: int
     input: int
     chars: int
     cached: int
@@ -36,7 +35,6 @@ class _Sum(NamedTuple):
         return _Sum(
             self.calls + other.calls,
             self.output + other.output,
-            min(self.shortest, other.shortest),
             self.input + other.input,
             self.chars + other.chars,
             self.cached + other.cached,
@@ -46,7 +44,6 @@ class _Sum(NamedTuple):
         return History(
             calls=self.calls,
             output_tokens=self.output / self.calls,
-            shortest=self.shortest,
             per_char=self.input / self.chars if self.chars and self.input else None,
             cached=self.cached / self.input if self.input else 0.0,
             of=of,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctl.pricing.encodings import counter, load, pieces, tokenizer_of
-from llmctl.pricing.tokens import BOUND_IMAGE, count, upper_bound
+from llmctl.pricing.tokens import BOUND_IMAGE, Meter, count, upper_bound
 
 
 def _user(content: Any) -> list[dict[str, Any]]:
@@ -165,3 +165,26 @@ def test_tiktoken_is_left_as_it_was() -> None:
     load("cl100k_base")
     assert openai_public.load_tiktoken_bpe is load_tiktoken_bpe
     assert tokenizer_of("openai/gpt-4o").own
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5"])
+def test_a_meter_counts_as_count_does(model: str) -> None:
+    """An estimate of a file must be the sum of what its rows would be counted as one by one."""
+    system = {"role": "system", "content": "Answer in one word. " * 30}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}
+    asked = (
+        (system, {"role": "user", "content": "Which colour has the sky?"}),
+        (system, {"role": "user", "content": "a long one: " + "word " * 200}),
+        ({"role": "user", "content": [{"type": "text", "text": "What is this?"}, image], "name": "Ana"},),
+    )
+    meter = Meter(model)
+    for _ in range(2):
+        assert [meter.measure(each).tokens for each in asked] == [count(each, model).tokens for each in asked]
+
+
+def test_a_meter_counts_what_goes_along() -> None:
+    """Schemas and tools are read as input too."""
+    messages = ({"role": "user", "content": "hi"},)
+    meter = Meter("openai/gpt-4o-mini")
+    alone = meter.measure(messages, None)
+    assert meter.measure(messages, {"type": "object"}).texts > alone.texts == alone.tokens - 6
