@@ -89,6 +89,11 @@ class Recipe:
             found = (*found, {"role": "user", "content": clean(prompt)})
         return found
 
+    @property
+    def examples_by(self) -> str | None:
+        """How the nearest examples are found: `meaning` or `shared words`; None: nothing is searched."""
+        return self.chooser.by if self.chooser else None
+
     def told(self) -> list[Any]:
         """All that decides what prompts become, the same in every process."""
         return [

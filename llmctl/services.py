@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmctl.config.resolve import Resolved
     from llmctl.core.ports import Judge, Provider, State
     from llmctl.facts import Facts
+    from llmctl.meaning.encoder import Encoder
     from llmctl.pricing.book import PriceBook
     from llmctl.resilience.circuit import Circuits
     from llmctl.resilience.pace import Paces
@@ -216,6 +217,13 @@ class Services:
         from llmctl.facts import Facts
 
         return Facts(lambda: self.prices)
+
+    @cached_property
+    def encoder(self) -> Encoder | None:
+        """Tells which texts mean nearly the same; None without the extra `semantic`."""
+        from llmctl.meaning.encoder import Encoder, installed
+
+        return Encoder() if installed() else None
 
     def price(self, answered: str, asked: str, usage: Usage) -> Nanos | None:
         """By the model that answered, else by the one that was asked."""

@@ -15,10 +15,14 @@ from llmctl.recipe import Prepared, Recipe, Room
 
 if TYPE_CHECKING:
     from llmctl.prompts.attach import Attachment
-    from llmctl.prompts.examples import Chooser
+    from llmctl.prompts.examples import Chooser, Likeness
     from llmctl.prompts.render import Renderer
     from llmctl.prompts.shorten import Shortener
     from llmctl.services import Services
+
+
+MAX_ENCODED = 5_000
+"""Examples that are compared by meaning: some milliseconds each, at every start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,22 @@ def _chooser(wish: Wish, rule: Any, measure: Measure) -> Chooser | None:
     else:
         found = [examples.example(row, f"examples[{n}]") for n, row in enumerate(wish.examples)]
         how = "all"
-    return examples.Chooser(found, wish.choose or how, seed=wish.seed, count=measure.count)
+    how = wish.choose or how
+    near = _likeness(measure.services, len(found)) if how.startswith("nearest") else None
+    return examples.Chooser(found, how, seed=wish.seed, likeness=near, count=measure.count)
+
+
+def _likeness(services: Services, examples: int) -> Likeness | None:
+    """By meaning where that can be told, else None: by shared words, and the user hears of it."""
+    from llmctl.prompts.examples import Likeness
+
+    if services.encoder is None:
+        services.warn("the nearest examples are those that share words; by meaning with the extra `semantic`")
+        return None
+    if examples > MAX_ENCODED:
+        services.warn(f"more than {MAX_ENCODED:,} examples: the nearest are those that share words")
+        return None
+    return Likeness("meaning", services.encoder.similarity)
 
 
 def _files(names: Sequence[str | Path]) -> tuple[Attachment, ...]:

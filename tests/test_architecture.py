@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "config": {"core"},
     "pricing": {"core"},
     "privacy": {"core"},
+    "meaning": {"core"},
     "providers": {"core"},
     "state": {"core"},
     "resilience": {"core"},

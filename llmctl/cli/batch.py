@@ -15,7 +15,7 @@ from llmctl.cli.failure import one_line
 from llmctl.cli.inputs import usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services
-from llmctl.cli.shared import Asking, ask_of, optimized, shortened, spread
+from llmctl.cli.shared import Asking, ask_of, optimized, searched, shortened, spread
 from llmctl.core.errors import Interrupted, LlmctlError, UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -92,6 +92,7 @@ def batch(
     live = sys.stderr.isatty() and not options.json and not (os.environ.get("CI") or dumb())
     batched = Batch(opened, job, Source(None if source == "-" else source), quiet=options.quiet, live=live)
     outcome = run_core(batched.run())
+    outcome.summary.update(searched(job.ask.recipe))
     if (shortener := job.ask.recipe.shortener) is not None and shortener.prompts:
         name = None if is_auto(opened, job.ask.model) else job.ask.model
         model = opened.targets.choose(name).target.model

@@ -13,7 +13,7 @@ from llmctl.cli.inputs import prompt_text
 from llmctl.cli.options import current
 from llmctl.cli.prompt_check import check
 from llmctl.cli.session import services
-from llmctl.cli.shared import Wording, ask_of, spread
+from llmctl.cli.shared import Wording, ask_of, searched, spread
 from llmctl.core.errors import LlmctlError, UsageError
 from llmctl.core.model import Request
 from llmctl.core.money import show_usd, to_usd
@@ -160,7 +160,8 @@ def _told(template: Template) -> str:
 def render_(prompt: Prompt = None, *, asking: Wording) -> int:
     """The messages as they would be sent, with the tokens and the price of each."""
     opened = services()
-    request = sent(opened, compose(opened, ask_of(opened, asking, prompt_text(prompt))))
+    ask = ask_of(opened, asking, prompt_text(prompt))
+    request = sent(opened, compose(opened, ask))
     turns, tokens = _turns(opened, request)
     model, room = request.target.model, opened.facts.answer_room(request)
     cost = opened.facts.cost(model, tokens)
@@ -171,7 +172,7 @@ def render_(prompt: Prompt = None, *, asking: Wording) -> int:
         ]
         about = {"model": model, "params": dict(request.params), "json_schema": request.schema}
         figures = {"input_tokens": tokens, "cost_usd": to_usd(cost), "answer_tokens": room or None}
-        write_json({**about, "messages": messages, **figures})
+        write_json({**about, "messages": messages, **figures, **searched(ask.recipe)})
         return 0
     from llmctl.formats.messages import write
 
@@ -182,6 +183,8 @@ def render_(prompt: Prompt = None, *, asking: Wording) -> int:
         note += f"; an answer of at most {room:,} tokens: {show_usd(most)}"
     if request.schema is not None:
         note += "; the schema goes along"
+    if ask.recipe.examples_by:
+        note += f"; the nearest examples by {ask.recipe.examples_by}"
     write(turns, note, sys.stdout, look(sys.stdout, os.environ))
     return 0
 

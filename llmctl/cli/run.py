@@ -11,7 +11,7 @@ from llmctl.ask import compose
 from llmctl.cli.inputs import prompt_text, usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services, warn
-from llmctl.cli.shared import Asking, ask_of, optimized, shortened, spread
+from llmctl.cli.shared import Asking, ask_of, optimized, searched, shortened, spread
 from llmctl.cli.weights import offer
 from llmctl.core.errors import LlmctlError
 from llmctl.core.loop import run as run_core
@@ -21,7 +21,7 @@ from llmctl.formats.envelope import write_json
 from llmctl.services import Services
 
 if TYPE_CHECKING:
-    from llmctl.prompts.shorten import Shortener
+    from llmctl.recipe import Recipe
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -70,7 +70,7 @@ def run(
         incomplete = "; the answer above is incomplete" if shown.texts else ""
         error.message = f"profile {opened.resolved.name}: {error.message}{incomplete}"
         raise
-    report(opened, response, shown, options, ask.recipe.shortener)
+    report(opened, response, shown, options, ask.recipe)
     return 0
 
 
@@ -124,12 +124,12 @@ class Shown:
             sys.stdout.flush()  # before what is said on stderr
 
 
-def report(
-    opened: Services, response: Response, shown: Shown, options: Globals, shortener: Shortener | None
-) -> None:
+def report(opened: Services, response: Response, shown: Shown, options: Globals, recipe: Recipe) -> None:
+    shortener = recipe.shortener
     if options.json:
         more = {"extracted": extracted(response.text)} if shown.extract else {}
-        write_json({**envelope(opened, response), **more, **optimized(opened, shortener, response.model)})
+        more |= {**optimized(opened, shortener, response.model), **searched(recipe)}
+        write_json({**envelope(opened, response), **more})
         return
     if not shown.texts:
         shown.answer(response)
@@ -142,6 +142,8 @@ def report(
         sys.stderr.write(summary(response) + "\n")
         if shortener is not None:
             sys.stderr.write(f"llmctl: {shortened(shortener)}\n")
+        if recipe.examples_by:
+            sys.stderr.write(f"llmctl: the nearest examples by {recipe.examples_by}\n")
 
 
 def extracted(text: str) -> str:

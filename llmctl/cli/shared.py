@@ -22,7 +22,7 @@ from llmctl.ask import Ask, asked
 from llmctl.cli.inputs import key_values
 from llmctl.core.model import CacheMode
 from llmctl.core.money import to_usd
-from llmctl.recipe import Prepared
+from llmctl.recipe import Prepared, Recipe
 from llmctl.services import Services
 
 if TYPE_CHECKING:
@@ -169,6 +169,11 @@ def optimized(services: Services, shortener: Shortener | None, model: str) -> di
             "done": list(shortener.done),
         }
     }
+
+
+def searched(recipe: Recipe) -> dict[str, str]:
+    """The field `examples_by` of JSON output: how the nearest examples were found; {} where none were."""
+    return {"examples_by": recipe.examples_by} if recipe.examples_by else {}
 
 
 def shortened(shortener: Shortener) -> str:

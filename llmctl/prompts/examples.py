@@ -31,6 +31,14 @@ Similarity = Callable[[Sequence[str]], Callable[[str], Sequence[float]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Likeness:
+    """What makes two texts near each other; `by` is its name for people: `shared words`, `meaning`."""
+
+    by: str
+    similarity: Similarity
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     input: str
     output: str
@@ -67,7 +75,8 @@ def _jsonl(text: str, path: Path) -> Iterable[tuple[int, Any]]:
 
 
 def _csv(text: str, path: Path) -> Iterable[tuple[int, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
+    tabs = path.suffix.lower() == ".tsv"
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",")
     try:
         for row in reader:
             yield reader.line_num, row
@@ -92,7 +101,7 @@ class Chooser:
     """Examples, the way to choose among them, and the limit that they must keep.
 
     `how` is `all`, `N`, `first:N`, `random:N` (one draw by `seed` for the whole run) or `nearest:N`
-    (by `similarity`, the likest last, next to the question). UsageError for anything else.
+    (by `likeness`, the likest last, next to the question). UsageError for anything else.
     """
 
     def __init__(
@@ -101,7 +110,7 @@ class Chooser:
         how: str = "all",
         *,
         seed: int = 0,
-        similarity: Similarity | None = None,
+        likeness: Likeness | None = None,
         count: Count | None = None,
         limit: int | None = None,
     ) -> None:
@@ -120,13 +129,15 @@ class Chooser:
 
             order = Random(seed).sample(order, len(order))  # type: ignore[assignment]  # noqa: S311  # no secret
         self._fixed = list(order)[: self.number]
-        self._scores = (similarity or by_words)([e.input for e in self.examples]) if self.nearest else None
+        likeness = likeness or Likeness("shared words", by_words)
+        self.by = likeness.by if self.nearest else None
+        self._scores = likeness.similarity([e.input for e in self.examples]) if self.nearest else None
 
     @property
     def told(self) -> tuple[object, ...]:
         """All that decides which examples are chosen, the same in every process."""
         rows = [[each.input, each.output] for each in self.examples]
-        return digest(canonical(rows)), self._fixed, self.nearest, self.limit
+        return digest(canonical(rows)), self._fixed, self.by, self.limit
 
     def choose(self, question: str = "", limit: int | None = None) -> list[Example]:
         """The examples for a question, in the order to send. One that is the question itself is left out.

