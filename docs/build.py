@@ -19,7 +19,8 @@ from bench import figures
 from llmctl import pipeline
 from llmctl.cli.app import COMMANDS, group
 from llmctl.core import errors, profile
-from llmctl.core.profile import DEFAULT_PARAMS, Profile, Rule
+from llmctl.core.fields import Rule
+from llmctl.core.profile import DEFAULT_PARAMS, Profile
 from llmctl.providers.catalog import markdown as providers
 from llmctl.services import Services
 

@@ -9,8 +9,9 @@ from dataclasses import fields
 from typing import Any
 
 from llmctl.config.nodes import Node, ProfileError
+from llmctl.core.fields import Rule
 from llmctl.core.money import to_nanos
-from llmctl.core.profile import Profile, Rule
+from llmctl.core.profile import Profile
 
 REFERENCE = r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|cmd:.+|keyring:[^/]+/.+)"
 OPEN_KEY = (
