@@ -107,6 +107,11 @@ class Samples:
         self._exact += other._exact
         self._blobs += other._blobs
 
+    def compact(self) -> None:
+        """Makes one histogram of all, so that it can be merged into several others cheaply."""
+        if len(self._blobs) > 1 or (self._blobs and len(self._blobs[0]) > 4 * BUCKETS):
+            self._blobs = [pack(unpack(b"".join(self._blobs)))]
+
     def summary(self, ranks: Iterable[float]) -> tuple[float | None, ...]:
         """Mean, then each percentile by nearest rank; all None where there is nothing."""
         ranks = tuple(ranks)

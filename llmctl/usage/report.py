@@ -13,7 +13,7 @@ from llmctl.core.money import Nanos, to_usd
 from llmctl.usage import select, times
 from llmctl.usage.schema import reading
 
-BY = ("day", "hour", "month", "model", "profile", "provider", "tag", "run", "status")
+BY = ("day", "hour", "month", "model", "profile", "provider", "tag", "run", "status", "error")
 RANKS = (0.5, 0.95, 0.99)
 FAR = 1e15
 """Seconds, thirty million years."""
@@ -86,6 +86,7 @@ class Group:
     saved: Nanos | None = 0
     unsaved: int = 0
     attempts: int = 0
+    retries: int = 0
     latency: Times = Times()
     ttft: Times = Times()
 
@@ -108,6 +109,7 @@ class Group:
             "cached": self.cached,
             "hit_rate": None if self.hit_rate is None else round(self.hit_rate, 6),
             "attempts": self.attempts,
+            "retries": self.retries,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "cached_tokens": self.cached_tokens,
@@ -158,8 +160,8 @@ def report(db_path: Path, query: Query, *, now: float | None = None) -> Report:
     total = select.Tally()
     for tally in tallies.values():
         total.merge(tally)
-    groups = [_group(dict(zip(query.by, key, strict=True)), tally) for key, tally in tallies.items()]
-    return Report(query, tuple(_sorted(groups, query.by)), _group({}, total), exact)
+    groups = [group_of(dict(zip(query.by, key, strict=True)), tally) for key, tally in tallies.items()]
+    return Report(query, tuple(_sorted(groups, query.by)), group_of({}, total), exact)
 
 
 def checked(query: Query) -> times.Zone:
@@ -178,8 +180,9 @@ def _sorted(groups: list[Group], by: tuple[str, ...]) -> list[Group]:
     return groups
 
 
-def _group(key: Mapping[str, str], tally: select.Tally) -> Group:
-    calls, asked, said, cached, thought, cost, unpriced, saved, unsaved, attempts = tally.sums
+def group_of(key: Mapping[str, str], tally: select.Tally) -> Group:
+    """A tally with its key ('' for none), for people."""
+    calls, asked, said, cached, thought, cost, unpriced, saved, unsaved, attempts, retries = tally.sums
     return Group(
         key={name: value or None for name, value in key.items()},
         calls=calls,
@@ -194,6 +197,7 @@ def _group(key: Mapping[str, str], tally: select.Tally) -> Group:
         saved=saved if saved or not unsaved else None,
         unsaved=unsaved,
         attempts=attempts,
+        retries=retries,
         latency=Times(*tally.latency.summary(RANKS)),
         ttft=Times(*tally.ttft.summary(RANKS)),
     )

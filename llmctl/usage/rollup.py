@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from llmctl.usage import peaks
 from llmctl.usage.histogram import bucket, pack
 
 SIZES = (21600, 3600, 900)
@@ -20,18 +21,24 @@ SIZES = (21600, 3600, 900)
 
 SUMS = (
     "calls", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
-    "cost", "unpriced", "saved", "unsaved", "attempts", "latency", "ttft",
+    "cost", "unpriced", "saved", "unsaved", "attempts", "retries", "latency", "ttft",
 )  # fmt: skip
-"""What is added up; `unpriced` and `unsaved` count the calls whose cost or saving is unknown."""
+"""What is added up.
+
+`unpriced` and `unsaved` count the calls whose cost or saving is unknown, `retries` the attempts
+after the first one of each call.
+"""
 
 SECONDS = ("latency", "ttft")
 
-KIND = ("profile", "model", "provider", "tag", "status", "hit")
+KIND = ("profile", "model", "provider", "tag", "status", "error", "hit")
 
 _SUMMED = f"""
     {" ".join(f"{name} {'REAL' if name in SECONDS else 'INTEGER'} NOT NULL," for name in SUMS)}
     latencies BLOB,                    -- histograms (usage/histogram.py), of calls that no cache answered
     ttfts BLOB,
+    slowest BLOB,                      -- a few calls each (usage/peaks.py)
+    dearest BLOB,
 """
 TABLES = f"""
     CREATE TABLE kinds (               -- what slots are divided by; '' stands for none
@@ -56,7 +63,8 @@ TABLES = f"""
 """
 
 HISTOGRAMS = ("latencies", "ttfts")
-SUMMED = (*SUMS, *HISTOGRAMS)
+PEAKS = ("slowest", "dearest")
+SUMMED = (*SUMS, *HISTOGRAMS, *PEAKS)
 
 
 def _upsert(table: str, *key: str) -> str:
@@ -65,7 +73,8 @@ def _upsert(table: str, *key: str) -> str:
         INSERT INTO {table} ({", ".join(names)}) VALUES ({", ".join("?" * len(names))})
         ON CONFLICT ({", ".join(key)}) DO UPDATE SET
         {", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)},
-        {", ".join(f"{name} = histogram_add({name}, excluded.{name})" for name in HISTOGRAMS)}
+        {", ".join(f"{name} = histogram_add({name}, excluded.{name})" for name in HISTOGRAMS)},
+        {", ".join(f"{name} = peaks_add({name}, excluded.{name})" for name in PEAKS)}
     """  # noqa: S608  # our own names
 
 
@@ -78,6 +87,7 @@ def _rebuild() -> str:
     summed = ", ".join(SUMMED)
     sums = ", ".join(f"sum({name})" for name in SUMS)
     sums += "".join(f", histogram_sum({name})" for name in HISTOGRAMS)
+    sums += "".join(f", peaks_sum({name})" for name in PEAKS)
     own = ", ".join(f"coalesce({name}, '')" for name in KIND)
     slots = "".join(
         f"""
@@ -95,11 +105,14 @@ def _rebuild() -> str:
             sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
             sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens,
             coalesce(sum(cost), 0) AS cost, sum(cost IS NULL) AS unpriced,
-            coalesce(sum(saved), 0) AS saved, sum(saved IS NULL) AS unsaved, sum(attempts) AS attempts,
+            coalesce(sum(saved), 0) AS saved, sum(saved IS NULL) AS unsaved,
+            sum(attempts) AS attempts, sum(max(attempts - 1, 0)) AS retries,
             coalesce(sum(latency) FILTER (WHERE kinds.hit = ''), 0) AS latency,
             coalesce(sum(ttft) FILTER (WHERE kinds.hit = ''), 0) AS ttft,
             histogram(latency) FILTER (WHERE kinds.hit = '') AS latencies,
-            histogram(ttft) FILTER (WHERE kinds.hit = '') AS ttfts
+            histogram(ttft) FILTER (WHERE kinds.hit = '') AS ttfts,
+            peaks(latency * 1000000, calls.id) FILTER (WHERE kinds.hit = '') AS slowest,
+            peaks(cost, calls.id) FILTER (WHERE cost > 0) AS dearest
         FROM calls JOIN kinds ON {" AND ".join(f"kinds.{name} = coalesce(calls.{name}, '')" for name in KIND)}
         GROUP BY 1, 2, 3;
         {slots}
@@ -113,31 +126,33 @@ REBUILD = _rebuild()
 """Makes all slots anew from the calls: for a new version, changed prices and removed calls."""
 
 
-Kind = tuple[str, str, str, str, str, str]
+Kind = tuple[str, str, str, str, str, str, str]
 """What a slot's calls have in common, in the order of `KIND`."""
 
 PLACE = ("at", "run", *KIND)
 """The columns of a call that say where it counts."""
 AMOUNTS = (
     "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
-    "cost", "saved", "attempts", "latency", "ttft",
+    "cost", "saved", "attempts", "latency", "ttft", "id",
 )  # fmt: skip
-"""The columns of a call that are added up."""
+"""The columns of a call that are added up, and its number."""
 
 
 class Cell:
     """The calls of one run and kind in one slot."""
 
-    __slots__ = ("latencies", "sums", "ttfts")
+    __slots__ = ("dearest", "latencies", "slowest", "sums", "ttfts")
 
     def __init__(self) -> None:
         self.sums: list[float] = [0] * len(SUMS)
         self.latencies: dict[int, int] = {}
         self.ttfts: dict[int, int] = {}
+        self.slowest: peaks.Peaks = []
+        self.dearest: peaks.Peaks = []
 
     def add(self, amounts: tuple[Any, ...], hit: bool) -> None:
         """Adds a call, by its `AMOUNTS`."""
-        asked, said, cached, thought, cost, saved, attempts, latency, ttft = amounts
+        asked, said, cached, thought, cost, saved, attempts, latency, ttft, call = amounts
         sums = self.sums
         sums[0] += 1
         sums[1] += asked
@@ -148,17 +163,22 @@ class Cell:
             sums[6] += 1
         else:
             sums[5] += cost
+            if cost > 0:
+                peaks.note(self.dearest, cost, call)
         if saved is None:
             sums[8] += 1
         else:
             sums[7] += saved
         sums[9] += attempts
+        if attempts > 1:
+            sums[10] += attempts - 1
         if not hit:
-            sums[10] += latency
+            sums[11] += latency
+            peaks.note(self.slowest, int(latency * 1e6), call)
             number = bucket(latency)
             self.latencies[number] = self.latencies.get(number, 0) + 1
             if ttft is not None:
-                sums[11] += ttft
+                sums[12] += ttft
                 number = bucket(ttft)
                 self.ttfts[number] = self.ttfts.get(number, 0) + 1
 
@@ -167,10 +187,13 @@ class Cell:
         both.sums = [one + more for one, more in zip(self.sums, other.sums, strict=True)]
         both.latencies = Counter(self.latencies) + Counter(other.latencies)
         both.ttfts = Counter(self.ttfts) + Counter(other.ttfts)
+        both.slowest = peaks.largest(self.slowest + other.slowest)
+        both.dearest = peaks.largest(self.dearest + other.dearest)
         return both
 
     def values(self) -> tuple[float | bytes | None, ...]:
-        return *self.sums, pack(self.latencies) or None, pack(self.ttfts) or None
+        histograms = (pack(self.latencies) or None, pack(self.ttfts) or None)
+        return *self.sums, *histograms, peaks.pack(self.slowest), peaks.pack(self.dearest)
 
 
 Place = tuple[int, str, Kind]
@@ -180,8 +203,9 @@ Cells = dict[Place, Cell]
 
 def count(cells: Cells, where: tuple[Any, ...], amounts: tuple[Any, ...]) -> None:
     """Adds a call to the cells in memory, by the values of its `PLACE` and of its `AMOUNTS`."""
-    at, run, profile, model, provider, tag, status, hit = where
-    place = (int(at // SIZES[-1]), run, (profile, model, provider, tag or "", status, hit or ""))
+    at, run, profile, model, provider, tag, status, error, hit = where
+    kind = (profile, model, provider, tag or "", status, error or "", hit or "")
+    place = (int(at // SIZES[-1]), run, kind)
     cell = cells.get(place)
     if cell is None:
         cell = cells[place] = Cell()

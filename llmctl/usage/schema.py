@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llmctl.core.errors import StorageError
 from llmctl.state.files import private_file, private_folder
-from llmctl.usage import histogram, rollup
+from llmctl.usage import histogram, peaks, rollup
 
 WAIT_S = 15.0
 """How long a locked ledger is waited for."""
@@ -73,7 +73,14 @@ MIGRATIONS = (
     CREATE INDEX attempts_failed ON attempts (call) WHERE state <> 'ok';
     CREATE INDEX attempts_open ON attempts (state) WHERE state = 'sent';
     """,
-    rollup.TABLES + rollup.REBUILD,
+    "",  # kept sums divided by less than those of the next version
+    f"""
+    DROP TABLE IF EXISTS runs;
+    DROP TABLE IF EXISTS slots;
+    DROP TABLE IF EXISTS kinds;
+    {rollup.TABLES}
+    {rollup.REBUILD}
+    """,
 )
 
 
@@ -82,7 +89,7 @@ def connect(path: Path) -> sqlite3.Connection:
     private_folder(path.parent)
     try:
         db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
-        histogram.register(db)
+        _register(db)
         if version(db) != len(MIGRATIONS):
             _migrate(db, path)
         db.execute("PRAGMA synchronous = NORMAL")
@@ -118,9 +125,14 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
         db.close()
         connect(path).close()
         db = sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, uri=True)
-    histogram.register(db)
+    _register(db)
     db.execute("PRAGMA temp_store = MEMORY")
     return db
+
+
+def _register(db: sqlite3.Connection) -> None:
+    histogram.register(db)
+    peaks.register(db)
 
 
 def version(db: sqlite3.Connection) -> int:

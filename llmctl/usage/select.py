@@ -21,7 +21,8 @@ Key = tuple[str, ...]
 _ROWS = """
     sum(status = 'ok'), count(hit), count(*),
     sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(reasoning_tokens),
-    coalesce(sum(cost), 0), sum(cost IS NULL), coalesce(sum(saved), 0), sum(saved IS NULL), sum(attempts),
+    coalesce(sum(cost), 0), sum(cost IS NULL), coalesce(sum(saved), 0), sum(saved IS NULL),
+    sum(attempts), sum(max(attempts - 1, 0)),
     0, collect(latency) FILTER (WHERE hit IS NULL),
     0, collect(ttft) FILTER (WHERE hit IS NULL AND ttft IS NOT NULL)
     FROM pieces CROSS JOIN calls AS t ON t.at >= pieces.first AND t.at < pieces.last WHERE pieces.size = 0
@@ -70,7 +71,7 @@ def tallies(
         exact, found = True, reader.read(True)
     for call in lost.calls(db, query, now):
         tally = found.setdefault(reader.key_of(call), Tally())
-        tally.add(0, 0, (1, 0, 0, 0, 0, call.cost, 1, 0, 0, call.attempts))
+        tally.add(0, 0, (1, 0, 0, 0, 0, call.cost, 1, 0, 0, call.attempts, call.attempts - 1))
     return found, exact
 
 

@@ -42,6 +42,7 @@ def test_the_envelope_is_the_contract(tmp_path: Path) -> None:
         "cached": 1,
         "hit_rate": 0.333333,
         "attempts": 2,
+        "retries": 0,
         "input_tokens": 200,
         "output_tokens": 80,
         "cached_tokens": 60,
@@ -131,6 +132,8 @@ def named(fact: dict[str, Any], by: str, tz: str) -> str | None:
             return str(fact["model"]).partition("/")[0]
         case "status":
             return "failed" if fact["kind"] == "failed" else "ok"
+        case "error":
+            return "server_error" if fact["kind"] == "failed" else None
         case "run":
             return str(fact["run_id"])
     return fact[by] or None

@@ -49,10 +49,11 @@ def test_an_empty_window_has_no_parts() -> None:
 
 def contents(db: sqlite3.Connection) -> list[list[tuple[object, ...]]]:
     """Slots and runs by name, their sums rounded as sums of floats are."""
-    names = "profile, model, provider, tag, status, hit"
+    names = "profile, model, provider, tag, status, error, hit"
     sums = (
         "calls, input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, unpriced, saved, unsaved,"
-        " attempts, round(latency, 6), round(ttft, 6),"
+        " attempts, retries, round(latency, 6), round(ttft, 6),"
+        " hex(peaks_sum(slowest)), hex(peaks_sum(dearest)),"
         " hex(histogram_sum(latencies)), hex(histogram_sum(ttfts))"
     )
     slots = db.execute(
