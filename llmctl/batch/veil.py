@@ -56,12 +56,12 @@ class Veil:
         """The row as the journal may know it: without an id, and an error, that say too much."""
         if not (row.own_id or row.error is not None):
             return row
-        from llmctl.privacy.redact import Redactor
+        from llmctl.privacy.detect import detector
 
-        redact = Redactor(self.rule).redact
-        if row.own_id and redact(row.id) != row.id:
+        find = detector(self.rule).find
+        if row.own_id and find(row.id):
             row = row._replace(id=f"row {row.number}")
-        if row.error is not None and redact(row.error.message) != row.error.message:
+        if row.error is not None and find(row.error.message):
             row = row._replace(error=self._plain(row, row.error))
         return row
 

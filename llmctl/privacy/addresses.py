@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from llmctl.privacy.span import Span
 
@@ -20,8 +20,12 @@ _FILES = frozenset(
 )
 
 
-def emails(text: str) -> Iterator[Span]:
+def emails(text: str) -> Iterable[Span]:
     """E-mail addresses. Not `git@host:path`, the authority of an URL, or files such as icon@2x.png."""
+    return _emails(text) if "@" in text or "%40" in text or "＠" in text else ()
+
+
+def _emails(text: str) -> Iterator[Span]:
     for sign in _SIGNS:
         at = text.find(sign)
         while at >= 0:
@@ -65,8 +69,12 @@ _V6 = re.compile(
 )
 
 
-def ips(text: str) -> Iterator[Span]:
+def ips(text: str) -> Iterable[Span]:
     """IPv4 and IPv6 addresses. Not loopback, `0.0.0.0`, netmasks and version numbers of four parts."""
+    return _ips(text) if text.count(".") >= 3 or text.count(":") >= 2 else ()
+
+
+def _ips(text: str) -> Iterator[Span]:
     if text.count(".") >= 3:
         for match in _V4.finditer(text):
             before = text[max(0, match.start() - 16) : match.start()].lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from llmctl.core.errors import UnsafeAnswer
@@ -15,6 +16,7 @@ from llmctl.privacy.rewrite import Find, map_strings, rewrite, rewrite_json
 from llmctl.privacy.span import Span
 
 Finding = Counter[str]
+_NOTHING: Finding = Counter()
 
 
 def judge(response: Response, rule: PrivacyRule) -> Response:
@@ -47,13 +49,16 @@ def is_unsafe(response: Response, rule: PrivacyRule) -> bool:
 def inspect(response: Response, rule: PrivacyRule) -> Finding:
     """How many values of each kind the answer holds; nothing with `answers: off`."""
     if rule.answers == "off":
-        return Counter()
+        return _NOTHING
     find = _finder(rule)
+    if response.reasoning is None and not response.tool_calls and not find(response.text):
+        return _NOTHING
     # The same value in the text and in what was parsed of it counts once.
     found = {(span.kind, span.value) for text in _texts(response) for span in find(text)}
     return Counter(kind for kind, _ in found)
 
 
+@lru_cache(8)
 def _finder(rule: PrivacyRule) -> Find:
     wanted = PrivacyRule(
         redact=rule.answer_kinds,
@@ -64,7 +69,8 @@ def _finder(rule: PrivacyRule) -> Find:
     finder = detector(wanted)
 
     def find(text: str) -> list[Span]:
-        return [span for span in finder.find(text) if not PLACEHOLDER.fullmatch(span.value)]
+        spans = finder.find(text)
+        return [span for span in spans if not PLACEHOLDER.fullmatch(span.value)] if spans else spans
 
     return find
 

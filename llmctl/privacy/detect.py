@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from llmctl.core.profile import PrivacyRule
@@ -11,11 +11,13 @@ from llmctl.privacy.span import Span, merge
 
 __all__ = ["Detector", "Span", "detector", "find"]
 
-Finder = Callable[[str], Iterator[Span]]
+Finder = Callable[[str], Iterable[Span]]
 
-_TWO_DIGITS = re.compile(r"\d\d")
+_FEWEST = 7
 _DIGITS = re.compile(r"\d(?:\D{0,3}\d){6}")
 """Cards, SSNs and phones have at least seven digits, with at most three signs between two."""
+_IBAN = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})")
+_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 
 
 class Detector:
@@ -42,26 +44,30 @@ class Detector:
             self._finders += _own(rule)
 
     def find(self, text: str) -> list[Span]:
-        """What is found, in order and without overlaps. Time is linear in the text's length."""
-        spans = list(self._all(text))
-        return merge(text, spans) if spans else []
+        """What is found, in order and without overlaps. Time is linear in the text's length.
 
-    def _all(self, text: str) -> Iterator[Span]:
-        if _TWO_DIGITS.search(text):
-            yield from self._numeric(text)
+        Every finder begins with a quick look, since the usual text holds nothing.
+        """
+        spans: list[Span] = []
+        if self._numbers != [] or self._ibans:
+            digits = _digits(text)
+            if digits > 1 and self._ibans and _IBAN.search(text):
+                from llmctl.privacy.numbers import ibans
+
+                spans.extend(ibans(text))
+            if digits >= _FEWEST and self._numbers != [] and _DIGITS.search(text):
+                if self._numbers is None:
+                    self._numbers = _numbers(self._rule)
+                for finder in self._numbers:
+                    spans.extend(finder(text))
         for finder in self._finders:
-            yield from finder(text)
+            spans.extend(finder(text))
+        return merge(text, spans) if spans else spans
 
-    def _numeric(self, text: str) -> Iterator[Span]:
-        if self._ibans:
-            from llmctl.privacy.numbers import ibans
 
-            yield from ibans(text)
-        if self._numbers != [] and _DIGITS.search(text):
-            if self._numbers is None:
-                self._numbers = _numbers(self._rule)
-            for finder in self._numbers:
-                yield from finder(text)
+def _digits(text: str) -> int:
+    """How many digits the text has; of one beyond ASCII only that there may be many."""
+    return len(text.encode().translate(None, _NO_DIGITS)) if text.isascii() else _FEWEST
 
 
 def _numbers(rule: PrivacyRule) -> list[Finder]:
@@ -77,7 +83,7 @@ def _numbers(rule: PrivacyRule) -> list[Finder]:
 def _own(rule: PrivacyRule) -> list[Finder]:
     from llmctl.privacy.words import listed, pattern_finder, word_finder
 
-    finders = []
+    finders: list[Finder] = []
     if rule.names or rule.words:
         finders.append(word_finder({"name": list(rule.names), **listed("words", rule.words)}))
     if rule.patterns:
@@ -90,6 +96,7 @@ def find(text: str, rule: PrivacyRule) -> list[Span]:
     return detector(rule).find(text)
 
 
+@lru_cache(32)
 def detector(rule: PrivacyRule) -> Detector:
     """The rule's detector, kept for the next call with an equal rule."""
     return _kept(_Key(rule))

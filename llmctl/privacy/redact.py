@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmctl.core.errors import RequestRefused
-from llmctl.core.model import Message
+from llmctl.core.model import Message, Request
 from llmctl.core.profile import PrivacyRule
 from llmctl.privacy.detect import detector
-from llmctl.privacy.rewrite import is_json, rewrite, rewrite_json
+from llmctl.privacy.rewrite import Find, is_json, rewrite, rewrite_json
 from llmctl.privacy.span import Span, merge
 
 PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]{0,47}_[0-9]{1,9}>")
@@ -34,6 +33,8 @@ _NO_TEXT = frozenset(("role", "id", "type", "tool_call_id"))
 _SCHEMA_TEXTS = frozenset(("description", "title", "examples", "default", "enum", "const"))
 _PARAMS = frozenset(("user", "safety_identifier", "metadata", "prediction", "stop"))
 _SCHEMA_PARAMS = frozenset(("tools", "functions", "response_format"))
+_TOUCHED = _PARAMS | _SCHEMA_PARAMS
+_PLAIN_ROLES = frozenset(("user", "system", "assistant", "developer"))
 
 
 class Redactor:
@@ -50,7 +51,7 @@ class Redactor:
         self._limit = rule.limit
         self._values: dict[str, str] = {}
         self._placeholders: dict[str, str] = {}
-        self._numbers: Counter[str] = Counter()
+        self._numbers: dict[str, int] = {}
         self._typed: set[str] = set()
         self._hidden: dict[str, str] = {}
         self._reserve(texts)
@@ -103,9 +104,9 @@ class Redactor:
 
     def redact_params(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Model parameters with their texts redacted: user, metadata, prediction, stop, tools, formats."""
-        touched = {key: value for key, value in params.items() if key in _PARAMS or key in _SCHEMA_PARAMS}
-        if not touched:
+        if _TOUCHED.isdisjoint(params):
             return params
+        touched = {key: value for key, value in params.items() if key in _TOUCHED}
         self._reserve(_strings(touched))
         changed = {
             key: self._deep(value) if key in _PARAMS else self.redact_schema(value)
@@ -225,13 +226,29 @@ class Redactor:
             return known
         label = _label(span.kind)
         while True:
-            self._numbers[label] += 1
+            self._numbers[label] = self._numbers.get(label, 0) + 1
             placeholder = f"<{label}_{self._numbers[label]}>"
             if placeholder not in self._typed:
                 break
         self._placeholders[span.value] = placeholder
         self._values[placeholder] = span.value
         return placeholder
+
+
+def is_spotless(request: Request, find: Find, limit: int | None) -> bool:
+    """Whether a plain request holds nothing to hide or cut: most rows of most files are of this kind.
+
+    False where parts, tools, schemas or texts among the parameters want the closer look of a Redactor.
+    """
+    if request.schema is not None or not _TOUCHED.isdisjoint(request.params):
+        return False
+    for message in request.messages:
+        text = message.get("content")
+        if len(message) != 2 or not isinstance(text, str) or message.get("role") not in _PLAIN_ROLES:
+            return False
+        if (limit is not None and len(text) > limit) or find(text):
+            return False
+    return True
 
 
 class StreamRestorer:

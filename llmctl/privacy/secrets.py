@@ -8,7 +8,7 @@ the time is linear in the text's length whatever it holds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from llmctl.privacy.entropy import is_mixed, is_random, is_secret_like
@@ -56,25 +56,39 @@ _FORMS: tuple[tuple[str, str], ...] = (
 
 
 @cache
-def _forms() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple(
-        (head, re.compile(f"{re.escape(head)}(?<![A-Za-z0-9_-]{re.escape(head)}){body}"))
-        for head, body in _FORMS
-    )
+def _form(head: str) -> re.Pattern[str]:
+    return re.compile(f"{re.escape(head)}(?<![A-Za-z0-9_-]{re.escape(head)}){dict(_FORMS)[head]}")
 
 
-def secrets(text: str) -> Iterator[Span]:
+_HEADS = {sign: [head for head, _ in _FORMS if sign in head] for sign in ("_", "-")}
+_PLAIN_HEADS = [head for head, _ in _FORMS if "_" not in head and "-" not in head]
+"""One look for a sign spares a look for every form that has it."""
+
+
+def secrets(text: str) -> Iterable[Span]:
     """Keys, tokens, private keys, passwords in addresses, and passwords beside their name."""
-    for head, form in _forms():
-        if head in text:
-            for match in form.finditer(text):
-                if head not in _WORDLIKE or is_random(match[0][len(head) :]):
-                    yield Span("secret", match.start(), match.end(), match[0])
+    heads = [head for head in _PLAIN_HEADS if head in text]
+    for sign, signed in _HEADS.items():
+        if sign in text:
+            heads += [head for head in signed if head in text]
+    lower = text.lower() if text.isascii() else text.replace("İ", "I").lower()  # İ is longer in lower case
+    stems = [stem for stem in (_ASCII_STEMS if text.isascii() else _STEMS) if stem in lower]
+    if heads or stems or "://" in text or "-----BEGIN" in text:
+        return _secrets(text, lower, heads, stems)
+    return ()
+
+
+def _secrets(text: str, lower: str, heads: list[str], stems: list[str]) -> Iterator[Span]:
+    for head in heads:
+        for match in _form(head).finditer(text):
+            if head not in _WORDLIKE or is_random(match[0][len(head) :]):
+                yield Span("secret", match.start(), match.end(), match[0])
     if "-----BEGIN" in text:
         yield from _private_keys(text)
     if "://" in text:
         yield from _in_addresses(text)
-    yield from _named(text)
+    if stems and len(lower) == len(text):
+        yield from _named(text, lower, stems)
 
 
 _WORDLIKE = frozenset(("sk-", "xapp-", "xox", "pypi-", "xai-", "pplx-", "hvs."))
@@ -188,11 +202,7 @@ def _rules() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     return name, direct, value
 
 
-def _named(text: str) -> Iterator[Span]:
-    lower = text.replace("İ", "I").lower()  # the one letter whose lower case is longer
-    stems = [stem for stem in (_ASCII_STEMS if text.isascii() else _STEMS) if stem in lower]
-    if not stems or len(lower) != len(text):
-        return
+def _named(text: str, lower: str, stems: list[str]) -> Iterator[Span]:
     name, _, _ = _rules()
     done = 0
     for at in sorted({match.start() for match in re.finditer("|".join(map(re.escape, stems)), lower)}):

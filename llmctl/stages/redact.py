@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from llmctl.core.errors import LlmctlError
@@ -20,9 +21,16 @@ def redact(next: Send, rule: PrivacyRule) -> Send:
     """
     if not rule.redacts and rule.limit is None:
         return next
-    from llmctl.privacy.redact import Redactor, StreamRestorer
+    from llmctl.privacy.detect import detector
+    from llmctl.privacy.redact import Redactor, StreamRestorer, is_spotless
 
-    async def send(request: Request) -> Response:
+    limit = rule.limit
+    find = detector(rule).find
+
+    def send(request: Request) -> Awaitable[Response]:
+        return next(request) if is_spotless(request, find, limit) else careful(request)
+
+    async def careful(request: Request) -> Response:
         redactor = Redactor(rule)
         down = redacted(request, redactor)
         stream = None
@@ -64,6 +72,8 @@ def restored(response: Response, redactor: Redactor, is_json: bool = False) -> R
 
     `is_json` says that the text is JSON: values are then escaped as JSON wants it.
     """
+    if not redactor.found:
+        return response
     from llmctl.privacy.rewrite import map_strings
 
     def plain(text: str) -> str:
@@ -79,7 +89,7 @@ def restored(response: Response, redactor: Redactor, is_json: bool = False) -> R
         tool_calls=map_strings(response.tool_calls, redactor.restore, inside_json),
         parsed=map_strings(response.parsed, redactor.restore, redactor.restore),
         body=map_strings(response.body, plain, inside_json),
-        redactor=redactor if redactor.found else None,
+        redactor=redactor,
     )
 
 

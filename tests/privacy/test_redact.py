@@ -1,6 +1,7 @@
 """Placeholders and the way back."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctl.core.errors import ConfigError, RequestRefused
+from llmctl.core.model import Request, Target
 from llmctl.core.profile import PRIVACY_KINDS, PrivacyRule
-from llmctl.privacy.redact import PLACEHOLDER, Redactor, StreamRestorer
+from llmctl.privacy.detect import detector
+from llmctl.privacy.redact import PLACEHOLDER, Redactor, StreamRestorer, is_spotless
 
 RULE = PrivacyRule(
     redact=PRIVACY_KINDS, names=("Anna Müller", "Bob"), patterns={"badge": r"B-\d{5}", "42": "forty-two"}
@@ -71,6 +74,34 @@ def test_stream_equals_whole(text: str, cuts: list[int]) -> None:
         at += cut
     shown += stream.feed(answer[at:]) + stream.flush()
     assert shown == redactor.restore(answer) == text
+
+
+@given(TEXTS, st.sampled_from(["user", "tool", "system"]), st.none() | st.integers(0, 40))
+@settings(max_examples=300, deadline=None)
+def test_the_short_cut_lets_nothing_through(text: str, role: str, limit: int | None) -> None:
+    """Rows without a finding skip the Redactor: only such that it would have left as they are."""
+    rule = replace(RULE, max_chars=limit)
+    messages = ({"role": role, "content": text},)
+    request = Request(Target("main", "openai/test", "openai"), messages)
+    redactor = Redactor(rule)
+    untouched = redactor.redact_messages(messages) == messages and not redactor.warnings
+    assert untouched or not is_spotless(request, detector(rule).find, rule.limit)
+
+
+def test_what_is_not_plain_text_takes_the_long_way() -> None:
+    """Parts, names, tool results, schemas and texts in the parameters are not looked at by the short cut."""
+    target = Target("main", "openai/test", "openai")
+    hidden = '{"to": "bob\\u0040example.com"}'
+    for more in (
+        {"messages": ({"role": "tool", "content": hidden},)},
+        {"messages": ({"role": "user", "content": "hi", "name": "bob"},)},
+        {"messages": ({"role": "user", "content": [{"type": "text", "text": "bob@example.com"}]},)},
+        {"params": {"user": "bob@example.com"}},
+        {"schema": {"description": "bob@example.com"}},
+    ):
+        request = Request(target, **{"messages": ({"role": "user", "content": "hi"},), **more})  # type: ignore[arg-type]
+        assert not is_spotless(request, detector(RULE).find, None)
+    assert is_spotless(Request(target, ({"role": "user", "content": "hi"},)), detector(RULE).find, None)
 
 
 def test_stream_keeps_only_what_must_wait() -> None:
