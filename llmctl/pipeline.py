@@ -59,7 +59,7 @@ def stages(services: Services) -> list[Stage]:
         partial(breaker, circuits=services.circuits, clock=services.clock, patient=services.group),
         partial(keys, pools=services.pools, clock=services.clock),
         partial(rate, paces=services.paces, refuse=services.circuits.refuse),
-        partial(budget, purses=services.purses, most=services.most, clock=services.clock, warn=services.warn),
+        partial(budget, desk=services.desk, most=services.most),
     ]
 
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from llmctl.resilience.circuit import Circuits
     from llmctl.resilience.pace import Paces
     from llmctl.resilience.pool import Pools
-    from llmctl.stages.budget import Purse
     from llmctl.stages.retry import Allowance
     from llmctl.state.cache import AnswerCache
+    from llmctl.usage.desk import Desk, Purse
     from llmctl.usage.ledger import SqliteLedger
 
 
@@ -295,9 +295,9 @@ class Services:
         """The budgets in force, that of the command first; nothing is opened where there are none."""
         if self.max_cost is None and not self.profile.budgets:
             return ()
-        from llmctl.stages.budget import Purse
         from llmctl.state.memory import MemoryState
         from llmctl.usage.budgets import Budget, MaxCost
+        from llmctl.usage.desk import Purse
 
         found = []
         if self.max_cost is not None:
@@ -306,6 +306,15 @@ class Services:
         if self.profile.budgets:
             found.append(Purse([Budget(rule) for rule in self.profile.budgets], lambda: self.state))
         return found
+
+    @cached_property
+    def desk(self) -> Desk | None:
+        """Where money is set aside; None where no budget is in force."""
+        if not self.purses:
+            return None
+        from llmctl.usage.desk import Desk
+
+        return Desk(self.purses, self.clock, self.warn, group=self.group)
 
     @cached_property
     def judge(self) -> Judge:
@@ -390,8 +399,8 @@ class Services:
         await self._wire.post(call, Request(target, (), deadline=deadline))
 
     def flush(self) -> None:
-        """Writes what ledger and cache have gathered. StorageError where the ledger cannot be written."""
-        for name in ("cache", "ledger"):
+        """Writes what has been gathered. StorageError where the ledger cannot be written."""
+        for name in ("desk", "cache", "ledger"):
             if self.__dict__.get(name) is not None:
                 self.__dict__[name].flush()
 
@@ -407,6 +416,8 @@ class Services:
             await self._wire.close()
         if self.__dict__.get("pools") is not None:
             self.__dict__["pools"].save()
+        if self.__dict__.get("desk") is not None:
+            self.__dict__["desk"].flush()
         for name in ("cache", "ledger", "state"):
             opened = self.__dict__.get(name)
             if opened is not None:

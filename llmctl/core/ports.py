@@ -132,6 +132,19 @@ class Held:
     sent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """What a trade came to: the hold (0: it holds nothing any more), which amounts were taken, the counters.
+
+    `full` is the first refusal, None where all was taken.
+    """
+
+    hold: int
+    taken: Sequence[bool]
+    values: Mapping[str, int]
+    full: Full | None = None
+
+
 class State(Protocol):
     """Counters that outlive the process and are shared by all that run on the same state.
 
@@ -175,6 +188,17 @@ class State(Protocol):
         """Puts the actual amount in the place of the one held (0 gives all back); the new values.
 
         A hold that was taken back meanwhile is left alone.
+        """
+        ...
+
+    def trade(
+        self, hold: int, accounts: Sequence[Account], wanted: Sequence[int], *, back: int = 0, spent: int = 0
+    ) -> Traded:
+        """Many holds and settlements on the same accounts at once: one hold that grows and shrinks.
+
+        First `back` of what it holds is settled, with `spent` in its place; then each of `wanted` is added
+        in turn, where it fits under every ceiling, and counts as sent. `hold` 0 begins a new one. From a
+        hold that was taken back meanwhile nothing comes back.
         """
         ...
 

@@ -6,7 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-from llmctl.state.base import KEPT_S, LOST_AFTER_S, SLACK_S, Account, Full, Held, beyond, clamp
+from llmctl.state.base import (
+    KEPT_S,
+    LOST_AFTER_S,
+    SLACK_S,
+    Account,
+    Full,
+    Held,
+    Traded,
+    admit,
+    beyond,
+    clamp,
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -81,6 +92,31 @@ class MemoryState:
                 return {}
             change = clamp(actual) - found.held.amount
             return {key: self._put(key, change, None) for key in found.held.keys if key in self._counters}
+
+    def trade(
+        self, hold: int, accounts: Sequence[Account], wanted: Sequence[int], *, back: int = 0, spent: int = 0
+    ) -> Traded:
+        with self._lock:
+            self._sweep()
+            standing = self._holds.pop(hold, None)
+            left = 0 if standing is None else standing.held.amount - back
+            change = 0 if standing is None else clamp(spent) - back
+            wanted = [clamp(amount) for amount in wanted]
+            values = {a.key: (self._value(a.key) or 0) + change for a in accounts}
+            taken, full = admit(accounts, values, wanted)
+            more = sum(amount for amount, took in zip(wanted, taken, strict=True) if took)
+            for account in accounts:
+                until = None if account.until is None else account.until + KEPT_S
+                if change + more or account.key in self._counters:
+                    values[account.key] = self._put(account.key, change + more, until)
+            if left + more <= 0:
+                return Traded(0, taken, values, full)
+            if standing is None:
+                self._next += 1
+                hold = self._next
+            held = Held(tuple(account.key for account in accounts), left + more, True)
+            self._holds[hold] = _Hold(held, self._now() + LOST_AFTER_S)
+            return Traded(hold, taken, values, full)
 
     def held(self) -> list[Held]:
         with self._lock:

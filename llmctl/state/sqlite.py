@@ -12,7 +12,19 @@ from pathlib import Path
 import orjson
 
 from llmctl.state import database, owner
-from llmctl.state.base import KEPT_S, LARGEST, LOST_AFTER_S, SLACK_S, Account, Full, Held, beyond, clamp
+from llmctl.state.base import (
+    KEPT_S,
+    LARGEST,
+    LOST_AFTER_S,
+    SLACK_S,
+    Account,
+    Full,
+    Held,
+    Traded,
+    admit,
+    beyond,
+    clamp,
+)  # fmt: skip
 
 MIGRATIONS = (
     """
@@ -46,6 +58,8 @@ CHANGE = """
     WHERE key = ? RETURNING value
 """
 HOLD = "INSERT INTO holds (id, owner, state, amount, keys, expires) VALUES (?, ?, ?, ?, ?, ?)"
+AMOUNT = "SELECT amount FROM holds WHERE id = ?"
+STANDS = "UPDATE holds SET amount = ?, state = 'sent', expires = ? WHERE id = ?"
 SENT = "UPDATE holds SET state = 'sent', expires = ? WHERE id = ? AND state IN ('held', 'sent')"
 
 
@@ -99,11 +113,16 @@ class SqliteState:
                 return full
             for account in accounts:
                 self._count(db, account, amount)
-            number = int.from_bytes(os.urandom(8)) >> 1
-            keys = orjson.dumps([account.key for account in accounts]).decode()
             state, expires = ("sent", LOST_AFTER_S) if sent else ("held", lease)
-            db.execute(HOLD, (number, self._owner, state, amount, keys, self._now() + expires))
-            return number
+            return self._begin(db, accounts, amount, state, expires)
+
+    def _begin(
+        self, db: sqlite3.Connection, accounts: Sequence[Account], amount: int, state: str, expires: float
+    ) -> int:
+        number = int.from_bytes(os.urandom(8)) >> 1
+        keys = orjson.dumps([account.key for account in accounts]).decode()
+        db.execute(HOLD, (number, self._owner, state, amount, keys, self._now() + expires))
+        return number
 
     def sent(self, hold: int) -> bool:
         with self._writing(at_once=True) as db:
@@ -115,6 +134,38 @@ class SqliteState:
             if found is None:
                 return {}
             return _change(db, orjson.loads(found[1]), clamp(actual) - found[0])
+
+    def trade(
+        self, hold: int, accounts: Sequence[Account], wanted: Sequence[int], *, back: int = 0, spent: int = 0
+    ) -> Traded:
+        wanted = [clamp(amount) for amount in wanted]
+        with self._writing() as db:
+            standing = db.execute(AMOUNT, (hold,)).fetchone() if hold else None
+            left, change = (0, 0) if standing is None else (standing[0] - back, clamp(spent) - back)
+            taken, values, full = self._admit(db, accounts, wanted, change)
+            more = sum(amount for amount, took in zip(wanted, taken, strict=True) if took)
+            if change + more:
+                for account in accounts:
+                    values[account.key] = self._count(db, account, change + more)
+            if left + more <= 0:
+                db.execute("DELETE FROM holds WHERE id = ?", (hold,))
+                return Traded(0, taken, values, full)
+            if standing is None:
+                hold = self._begin(db, accounts, more, "sent", LOST_AFTER_S)
+            else:
+                db.execute(STANDS, (left + more, self._now() + LOST_AFTER_S, hold))
+            return Traded(hold, taken, values, full)
+
+    def _admit(
+        self, db: sqlite3.Connection, accounts: Sequence[Account], wanted: Sequence[int], change: int
+    ) -> tuple[list[bool], dict[str, int], Full | None]:
+        """Which amounts fit once `change` is counted; what dead processes held makes room first."""
+        values = {a.key: (self._live(db, a.key)[0] or 0) + change for a in accounts}
+        taken, full = admit(accounts, values, wanted)
+        if full is not None and self._sweep(db):
+            values = {a.key: (self._live(db, a.key)[0] or 0) + change for a in accounts}
+            taken, full = admit(accounts, values, wanted)
+        return taken, values, full
 
     def held(self) -> list[Held]:
         with self._writing() as db:
@@ -146,9 +197,12 @@ class SqliteState:
                 return Full(account, value)
         return None
 
-    def _count(self, db: sqlite3.Connection, account: Account, amount: int) -> None:
-        if not _change(db, [account.key], amount):
+    def _count(self, db: sqlite3.Connection, account: Account, amount: int) -> int:
+        """The new value."""
+        changed = _change(db, [account.key], amount)
+        if not changed:
             db.execute(PUT, (account.key, amount, None if account.until is None else account.until + KEPT_S))
+        return changed.get(account.key, amount)
 
     def _sweep(self, db: sqlite3.Connection) -> bool:
         """Takes back what dead processes and lapsed leases hold and have not sent. True: there was some.

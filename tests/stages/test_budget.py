@@ -11,12 +11,13 @@ import pytest
 
 from llmctl.core.errors import BudgetError, ConfigError, Interrupted, ServerError, StorageError
 from llmctl.core.model import Attempt, Request, Response, Send, Target
-from llmctl.core.ports import State
+from llmctl.core.ports import Account, State, Traded
 from llmctl.core.profile import BudgetRule
-from llmctl.stages.budget import LEASE_S, Purse, budget
+from llmctl.stages.budget import budget
 from llmctl.state.memory import MemoryState
 from llmctl.state.sqlite import SqliteState
 from llmctl.usage.budgets import Budget, MaxCost
+from llmctl.usage.desk import LEASE_S, Desk, Purse
 
 REQUEST = Request(Target("main", "openai/gpt-4o-mini", "openai"), ())
 MOST = 100
@@ -81,9 +82,13 @@ class Setting:
         self.purses: Sequence[Purse] = [Purse(self.budgets, lambda: self.state)]
         self.warnings: list[str] = []
         self.most = most
+        self.group = False
 
     def stage(self, next: Send) -> Send:
-        return budget(next, self.purses, lambda request: self.most, self.clock, self.warnings.append)
+        return budget(next, self.desk(), lambda request: self.most)
+
+    def desk(self) -> Desk:
+        return Desk(self.purses, self.clock, self.warnings.append, group=self.group)
 
     @property
     def value(self) -> int:
@@ -97,7 +102,7 @@ def day(limit: int, **more: object) -> BudgetRule:
 def test_without_budgets_the_stage_is_not_there() -> None:
     """What nobody asked for costs nothing."""
     provider = Provider()
-    assert budget(provider, (), lambda _: 1, Clock(), print) is provider
+    assert budget(provider, None, lambda _: 1) is provider
 
 
 def test_it_reserves_the_most_and_settles_with_the_cost() -> None:
@@ -393,6 +398,132 @@ def test_it_warns_once_a_period() -> None:
     setting.clock.time += 86_400
     spend(5)
     assert len(setting.warnings) == 2
+
+
+class Counting(MemoryState):
+    """Counts its writes, and fails where it is told to."""
+
+    trades = 0
+    broken = False
+
+    def trade(
+        self, hold: int, accounts: Sequence[Account], wanted: Sequence[int], *, back: int = 0, spent: int = 0
+    ) -> Traded:
+        if self.broken:
+            raise StorageError("the disk is full")
+        self.trades += 1
+        return super().trade(hold, accounts, wanted, back=back, spent=spent)
+
+
+def many(setting: Setting, provider: Send, count: int, **fields: object) -> list[Response | BaseException]:
+    """So many requests at once, after one that found the way."""
+    setting.group = True
+
+    async def go() -> list[Response | BaseException]:
+        send = setting.stage(provider)
+        await send(replace(REQUEST, **fields))  # type: ignore[arg-type]  # fields of a request
+        asked = (send(replace(REQUEST, **fields)) for _ in range(count))  # type: ignore[arg-type]  # the same
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    return asyncio.run(go())
+
+
+def test_requests_of_one_turn_are_one_write() -> None:
+    """A batch reserves and settles as often as its loop turns, not as often as it asks."""
+    setting = Setting(day(100_000))
+    setting.state = state = Counting(setting.clock.now)
+    found = many(setting, Provider(), 50)
+    assert all(isinstance(each, Response) for each in found)
+    assert setting.value == 51 * 10
+    assert setting.state.held() == []
+    assert state.trades <= 4
+
+
+def test_a_group_never_passes_the_limit() -> None:
+    """What fits goes out, what does not waits for what comes back, and the rest is refused."""
+    setting = Setting(day(250))
+    out: list[int] = []
+
+    async def slow() -> int:
+        out.append(setting.value)
+        await asyncio.sleep(0.01)
+        return 10
+
+    found = many(setting, Provider(*[slow] * 40), 39)
+    answers = [each for each in found if isinstance(each, Response)]
+    assert 1 + len(answers) == (250 - MOST) // 10 + 1
+    assert all(isinstance(each, BudgetError) for each in found if not isinstance(each, Response))
+    assert setting.value == 10 * (1 + len(answers))
+    assert max(out) <= 250
+
+
+def test_a_group_gives_back_what_a_second_purse_refuses() -> None:
+    """--max-cost has taken it already when the day's budget says no."""
+    setting = Setting(day(120, tag="ci"))
+    memory = MemoryState(setting.clock.now)
+    setting.purses = [Purse((MaxCost(100_000),), lambda: memory), *setting.purses]
+    found = many(setting, Provider(), 5, tag="ci")
+    assert sum(isinstance(each, Response) for each in found) == 2
+    assert memory.held() == []
+    assert setting.value == 30
+
+
+def test_what_a_group_never_sent_is_free_again() -> None:
+    """The key is gone: nothing went out, and nothing is counted."""
+    setting = Setting(day(1000))
+    many(setting, Provider(10, *[ConfigError("no key")] * 3), 3)
+    assert setting.value == 10
+    assert setting.state.held() == []
+
+
+def test_a_group_cancelled_before_its_turn_holds_nothing() -> None:
+    """A second Ctrl-C leaves at once, and what was not sent is not counted."""
+    setting = Setting(day(1000))
+    setting.group = True
+
+    async def go() -> None:
+        send = setting.stage(Provider(10, 10))
+        await send(REQUEST)
+        task = asyncio.ensure_future(send(REQUEST))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0)
+
+    asyncio.run(go())
+    assert setting.value == 10
+    assert setting.state.held() == []
+
+
+def test_a_group_that_cannot_be_written_is_not_sent() -> None:
+    """Budgets fail closed for each of them."""
+    setting = Setting(day(1000))
+    setting.state = state = Counting(setting.clock.now)
+
+    async def last() -> int:
+        state.broken = True
+        return 10
+
+    provider = Provider(last)
+    found = many(setting, provider, 5)
+    assert [type(each) for each in found] == [StorageError] * 5
+    assert len(provider.requests) == 1
+
+
+def test_an_answer_of_a_group_is_not_lost_when_its_bill_cannot_be_written() -> None:
+    """It is paid for; what it may have cost stays counted."""
+    setting = Setting(day(1000))
+    setting.state = state = Counting(setting.clock.now)
+
+    async def full() -> int:
+        state.broken = True
+        return 10
+
+    found = many(setting, Provider(10, full), 1)
+    assert isinstance(found[0], Response)
+    assert setting.value == 10 + MOST
+    assert "the disk is full" in setting.warnings[0]
 
 
 class Failing(MemoryState):

@@ -198,6 +198,46 @@ def test_a_late_bill_still_corrects_what_was_given_up(state: State, clock: Turne
     assert state.settle(hold, 4) == {"a": 4}
 
 
+def test_a_trade_takes_what_fits_and_tells_what_does_not(state: State) -> None:
+    """A smaller amount behind one that does not fit may still fit."""
+    day, month = Account("day", 10), Account("month", 100)
+    done = state.trade(0, [day, month], [6, 5, 4])
+    assert list(done.taken) == [True, False, True]
+    assert done.full == Full(day, 6)
+    assert done.values == {"day": 10, "month": 10}
+    assert [(each.amount, each.sent) for each in state.held()] == [(10, True)]
+
+
+def test_a_trade_settles_before_it_takes(state: State) -> None:
+    """What has been billed for less makes room within the same write, and the hold goes with the last."""
+    account = Account("a", 10)
+    first = state.trade(0, [account], [6, 4])
+    second = state.trade(first.hold, [account], [7], back=6, spent=1)
+    assert list(second.taken) == [False]
+    assert state.get("a") == 5
+    third = state.trade(second.hold, [account], [5])
+    assert third.full is None
+    last = state.trade(third.hold, [account], [], back=9, spent=3)
+    assert (last.hold, last.values) == (0, {"a": 4})
+    assert state.held() == []
+
+
+def test_a_trade_of_nothing_leaves_no_trace(state: State) -> None:
+    """A refusal must not begin a counter."""
+    done = state.trade(0, [Account("a", 1)], [2])
+    assert (done.hold, list(done.taken)) == (0, [False])
+    assert state.get("a") is None
+
+
+def test_a_traded_hold_stays_counted_whatever_the_lease(state: State, clock: Turned) -> None:
+    """It counts as sent; a bill that comes later than anybody waits for is the truth all the same."""
+    done = state.trade(0, [Account("a", 10)], [8])
+    clock.time += 2 * 86_400
+    assert state.held() == []
+    assert state.get("a") == 8
+    assert state.trade(done.hold, [Account("a", 10)], [], back=8, spent=2).values == {"a": 2}
+
+
 def test_accounts_outlive_their_period_and_then_go(state: State, clock: Turned) -> None:
     """A clock that jumps ahead and back finds its counters again; the file does not grow for ever."""
     held(state, 4, Account("a", 10, clock.time + 3600))
