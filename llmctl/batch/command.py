@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from llmctl.batch.job import Composer, Job
 from llmctl.batch.progress import Progress, say
 from llmctl.batch.rows import Row, parse
 from llmctl.batch.runner import Runner
+from llmctl.batch.running import Running
 from llmctl.batch.source import Source
 from llmctl.batch.store import Store, digest_of, digest_of_file
 from llmctl.batch.tally import Tally
@@ -82,8 +84,11 @@ class Batch:
             self.context = self.job.context(self.services)
             self.store = Store(self.job, total)
             try:
-                return await self._run(total)
+                outcome = await self._run(total)
+                self.running.end(outcome.exit_code)
+                return outcome
             finally:
+                self.running.end(None)
                 self.progress.end()
                 self.store.close()
         finally:
@@ -244,6 +249,19 @@ class Batch:
             except LlmctlError as error:
                 self.runner.halt(error)
             self.progress.tick()
+            self.running.tick()
+
+    @cached_property
+    def running(self) -> Running:
+        """Where other processes see how far it is."""
+        out = self.job.out
+        told = {
+            "profile": self.services.resolved.name,
+            "model": self.job.ask.model,
+            "input": Path(self.source.name).name,
+            "out": None if out is None else out.name,
+        }
+        return Running(self.services.home, self.services.run_id, self.tally, told)
 
 
 @contextmanager
