@@ -15,6 +15,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -25,6 +26,8 @@ LEAST = 1e-5
 BUCKETS = 1024
 COUNT_BITS = 22
 MOST = (1 << COUNT_BITS) - 1
+FEW = 500
+"""Entries up to which it is quicker to sort them than to count the equal ones first."""
 _SCALE = 1 / math.log(GAMMA)
 _SHIFT = 1 - math.log(LEAST) * _SCALE
 
@@ -37,6 +40,7 @@ def bucket(seconds: float) -> int:
     return number if number < BUCKETS else BUCKETS - 1
 
 
+@cache
 def value(number: int) -> float:
     """The duration in seconds that stands for a bucket."""
     return LEAST if number == 0 else LEAST * 2 * GAMMA**number / (1 + GAMMA)
@@ -119,13 +123,19 @@ class Samples:
         if not self._blobs:
             return _exact_summary(sorted(values), ranks)
         entries = _numbers(b"".join(self._blobs))
-        entries.extend(bucket(seconds) << COUNT_BITS | 1 for seconds in values)
-        times = Counter(entries)
-        order = sorted(times)
-        seen = list(accumulate((entry & MOST) * times[entry] for entry in order))
+        if values:
+            entries.extend([bucket(seconds) << COUNT_BITS | 1 for seconds in values])
+        if len(entries) <= FEW:
+            order = sorted(entries)
+            seen = list(accumulate([entry & MOST for entry in order]))
+        else:
+            times = Counter(entries)
+            order = sorted(times)
+            seen = list(accumulate([(entry & MOST) * times[entry] for entry in order]))
         mean = (self.total + math.fsum(values)) / seen[-1]
-        places = (bisect_left(seen, math.ceil(rank * seen[-1])) for rank in ranks)
-        return mean, *(value(order[place] >> COUNT_BITS) for place in places)
+        return mean, *[
+            value(order[bisect_left(seen, math.ceil(rank * seen[-1]))] >> COUNT_BITS) for rank in ranks
+        ]
 
 
 def _exact_summary(values: list[float], ranks: tuple[float, ...]) -> tuple[float | None, ...]:

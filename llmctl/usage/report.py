@@ -57,9 +57,13 @@ class Times:
     p99: float | None = None
 
     def envelope(self) -> dict[str, float | None]:
+        if self.mean is None or self.p50 is None or self.p95 is None or self.p99 is None:
+            return {"mean": None, "p50": None, "p95": None, "p99": None}
         return {
-            name: None if (value := getattr(self, name)) is None else round(value, 6)
-            for name in ("mean", "p50", "p95", "p99")
+            "mean": round(self.mean, 6),
+            "p50": round(self.p50, 6),
+            "p95": round(self.p95, 6),
+            "p99": round(self.p99, 6),
         }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from llmctl.usage import lost, rollup, times
@@ -49,13 +50,13 @@ class Tally:
         self.latency = Samples()
         self.ttft = Samples()
 
-    def add(self, ok: int, cached: int, sums: tuple[int, ...]) -> None:
+    def add(self, ok: int, cached: int, sums: Sequence[int]) -> None:
         self.ok += ok
         self.cached += cached
-        self.sums = [one + more for one, more in zip(self.sums, sums, strict=True)]
+        self.sums = list(map(add, self.sums, sums)) if self.sums[0] else list(sums)
 
     def merge(self, other: Tally) -> None:
-        self.add(other.ok, other.cached, tuple(other.sums))
+        self.add(other.ok, other.cached, other.sums)
         self.latency.merge(other.latency)
         self.ttft.merge(other.ttft)
 
@@ -122,7 +123,8 @@ class _Reader:
             "pieces.name",
             *(f"coalesce({home}.{name}, '')" for home, name in zip(homes, self.columns, strict=True)),
         ]
-        places = ", ".join(str(place + 1) for place in range(len(names)))
+        # A piece's number is the order they are read in, so nothing has to be sorted by its name.
+        places = ", ".join(["pieces.rowid", *(str(place + 2) for place in range(len(homes)))])
         # Every name in it is one of ours; what users say is bound.
         sql = f"SELECT {', '.join(names)}, {what} {self.conditions} GROUP BY {places}"
         return iter(self.db.execute(sql, self.values))
