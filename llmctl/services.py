@@ -225,12 +225,12 @@ class Services:
 
         return Encoder() if installed() else None
 
-    def price(self, answered: str, asked: str, usage: Usage) -> Nanos | None:
-        """By the model that answered, else by the one that was asked."""
+    def price(self, answered: str, asked: str, usage: Usage, at: float) -> Nanos | None:
+        """By the model that answered, else by the one that was asked; `at` Unix seconds."""
         from llmctl.pricing.cost import cost
 
         price = self.prices.price(answered) or self.prices.price(asked)
-        return None if price is None else cost(price, usage)
+        return None if price is None else cost(price, usage, service=usage.service, at=at)
 
     def most(self, request: Request) -> Nanos:
         """The most that one attempt can cost. BudgetError where that is not known."""
@@ -351,6 +351,7 @@ class Services:
             input_tokens=count(request.messages, model).tokens,
             output_tokens=count(said, model).tokens,
             estimated=True,
+            service=response.usage.service,
         )
 
     @cached_property

@@ -101,6 +101,7 @@ class Usage:
     Of the input: `cached_tokens` (of which `cached_audio_tokens`), `cache_write_tokens` (of which
     `cache_write_1h_tokens` are kept for an hour), and the uncached `audio_input_tokens` and
     `image_input_tokens`. Of the output: `reasoning_tokens`, `audio_output_tokens`, `image_output_tokens`.
+    `service` is the service tier that it is billed at; None is the standard one.
     """
 
     input_tokens: int = 0
@@ -115,6 +116,7 @@ class Usage:
     audio_output_tokens: int = 0
     image_input_tokens: int = 0
     image_output_tokens: int = 0
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

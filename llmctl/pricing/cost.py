@@ -6,7 +6,7 @@ not slice it), and at the rates of the service tier that it was served at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
 
@@ -149,9 +149,24 @@ def cost(
     API, `at` is when the request was sent (Unix seconds), for prices that depend on the hour.
     """
     ladder = price.ladder("batches" if batch else service)
-    rates = [step.rates for step in ladder if usage.input_tokens > step.over or step.over == 0][-1]
     if price.off_peak and ladder is price.steps and at is not None and price.off_peak.holds(at):
-        rates = price.off_peak.rates
+        return _at(price, price.off_peak.rates, usage)
+    return _at(price, _rates(ladder, usage), usage)
+
+
+def least(price: Price, usage: Usage, service: str | None = None) -> Nanos:
+    """The least that the usage can cost: off-peak, or at the standard tier in the place of a dearer one."""
+    rates = [_rates(price.ladder(service), usage), _rates(price.steps, usage)]
+    if price.off_peak:
+        rates.append(price.off_peak.rates)
+    return min(_at(price, each, usage) for each in rates)
+
+
+def _rates(ladder: Sequence[Step], usage: Usage) -> Rates:
+    return [step.rates for step in ladder if usage.input_tokens > step.over or step.over == 0][-1]
+
+
+def _at(price: Price, rates: Rates, usage: Usage) -> Nanos:
     total = price.request
     for kind, tokens in _split(usage):
         if tokens:
@@ -200,10 +215,11 @@ def most(
 
     `input_tokens` is an upper bound, so every threshold below it may or may not be passed: each
     token is taken at the dearest rate of any of them, written to the cache or not. `media` says
-    that audio or images go in or may come out.
+    that audio or images go in or may come out. A service tier may be refused and the standard one
+    be served in its place, so the dearer of the two counts.
     """
-    ladder = price.ladder(service)
-    rates = [step.rates for step in ladder if step.over < input_tokens or step.over == 0]
+    steps = {id(step): step for step in (*price.ladder(service), *price.steps)}.values()
+    rates = [step.rates for step in steps if step.over < input_tokens or step.over == 0]
     inputs = INPUT_KINDS + (INPUT_MEDIA if media else ())
     outputs = OUTPUT_KINDS + (OUTPUT_MEDIA if media else ())
     dearest_in = max(rate.of(kind) for rate in rates for kind in inputs)

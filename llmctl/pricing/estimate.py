@@ -20,7 +20,7 @@ from typing import Literal
 
 from llmctl.core.model import Usage
 from llmctl.core.money import Nanos
-from llmctl.pricing.cost import Price, cost, most
+from llmctl.pricing.cost import Price, cost, least, most
 
 RULE_TOKENS = 250
 """Output tokens that are expected of a model that nothing is known of yet."""
@@ -139,6 +139,7 @@ class Forecast:
         # Many rows of a file have as many tokens as another.
         self._priced = lru_cache(KEPT)(self._price_of)
         self._dearest = lru_cache(KEPT)(self._most_of)
+        self._lowest = lru_cache(KEPT)(self._least_of)
 
     def add(self, asked: Question, chance: float | None = None) -> None:
         """`chance`: how likely it is asked at all, as a later step of a cascade; it is no request then."""
@@ -153,7 +154,7 @@ class Forecast:
         sums.requests += certain
         sums.input_tokens += asked.tokens if certain else 0
         sums.output += Range(low.output_tokens, usage.output_tokens, longest)
-        lowest = self._priced(low, asked.service) if certain else 0
+        lowest = self._lowest(low, asked.service) if certain else 0
         expected = self._priced(usage, asked.service) if usage.input_tokens else 0
         if self.price is None:
             sums.cost += Range(None, None, None)
@@ -164,6 +165,9 @@ class Forecast:
 
     def _price_of(self, usage: Usage, service: str | None) -> Nanos:
         return 0 if self.price is None else cost(self.price, usage, service=service)
+
+    def _least_of(self, usage: Usage, service: str | None) -> Nanos:
+        return 0 if self.price is None else least(self.price, usage, service)
 
     def _most_of(self, tokens: int, longest: int, media: bool, service: str | None) -> Nanos:
         if self.price is None:

@@ -13,7 +13,7 @@ from llmctl.core.model import Request, Response, Target, Usage
 from llmctl.core.ports import HttpCall
 from llmctl.providers import classify
 from llmctl.providers.catalog import house
-from llmctl.providers.usage import from_openai
+from llmctl.providers.usage import from_openai, served
 
 REASONING = re.compile(r"(o[1-9]|gpt-5(?!-chat)|codex)")
 """OpenAI's own models that take `max_completion_tokens` and no sampling parameters."""
@@ -92,7 +92,7 @@ class OpenAICodec:
             text=text_of(content),
             model=answering(request.target, answer.get("model")),
             finish_reason=_word(choices[0].get("finish_reason")) or "unknown",
-            usage=usage or NO_USAGE,
+            usage=served(usage or NO_USAGE, answer.get("service_tier"), request.params.get("service_tier")),
             reasoning=_word(message.get("reasoning_content")) or _word(message.get("reasoning")),
             tool_calls=tuple(tools),
             billed=billed(usage, answer.get("usage"), said=content is not None or bool(tools)),
@@ -116,6 +116,7 @@ class OpenAIStream:
         self.told: Any = None
         self.said = False
         self.model: str | None = None
+        self.service: Any = None
 
     def feed(self, data: bytes) -> str:
         try:
@@ -130,6 +131,7 @@ class OpenAIStream:
             self.told = chunk["usage"]
             self.usage = from_openai(self.told)
         self.model = chunk.get("model") or self.model
+        self.service = chunk.get("service_tier") or self.service
         choices = chunk.get("choices")
         try:
             return self._choice(choices[0]) if choices else ""
@@ -175,7 +177,7 @@ class OpenAIStream:
             text="".join(self.texts),
             model=answering(self.request.target, self.model),
             finish_reason=self.finish_reason or "broken",
-            usage=self.usage or NO_USAGE,
+            usage=served(self.usage or NO_USAGE, self.service, self.request.params.get("service_tier")),
             reasoning="".join(self.reasoning) or None,
             tool_calls=tuple(self.tools[index] for index in sorted(self.tools)),
             billed=billed(self.usage, self.told, said=self.said or bool(self.tools)),

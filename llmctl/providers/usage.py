@@ -7,12 +7,16 @@ is refused whole, so that the caller counts the tokens itself and marks the cost
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from llmctl.core.model import Usage
 
 ABSURD = 100_000_000
 """More tokens than any request of any provider can have."""
+
+STANDARD = frozenset({"auto", "default", "on_demand", "standard", "standard_only"})
+"""What providers call their usual service tier."""
 
 _Object = Mapping[str, Any]
 
@@ -100,6 +104,14 @@ def _gemini(usage: _Object) -> Usage:
         audio_output_tokens=made.get("AUDIO", 0),
         image_output_tokens=made.get("IMAGE", 0),
     )
+
+
+def served(usage: Usage, told: object, asked: object) -> Usage:
+    """The usage at the service tier that the answer names, else at the one that was asked for."""
+    tier = told if isinstance(told, str) and told else asked
+    if not isinstance(tier, str) or (name := tier.lower()) in STANDARD:
+        return usage
+    return replace(usage, service=name.removeprefix("on_demand_"))
 
 
 def _modes(usage: _Object, key: str) -> dict[str, int]:

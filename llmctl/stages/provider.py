@@ -11,8 +11,8 @@ from llmctl.core.money import Nanos
 from llmctl.core.ports import Clock, Judge, Ledger, Provider
 from llmctl.stages.record import written
 
-Price = Callable[[str, str, Usage], Nanos | None]
-"""(model that answered, model that was asked, usage) -> cost, None where no price is known."""
+Price = Callable[[str, str, Usage, float], Nanos | None]
+"""(model that answered, model that was asked, usage, Unix seconds) -> cost; None: no price is known."""
 
 
 def provider(
@@ -74,7 +74,7 @@ def _attempt(
     cost: Nanos | None = 0 if billed == "no" else None
     estimated = failed is None and request.reserved is None  # under a budget it keeps what it reserved
     if answer is not None and (billed == "yes" or estimated):
-        cost = price(answer.model, request.target.model, answer.usage)
+        cost = price(answer.model, request.target.model, answer.usage, at)
     return Attempt(
         model=answer.model if answer is not None else request.target.model,
         started=at,

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from llmctl.core.errors import LlmctlError, SchemaMismatch
 from llmctl.core.model import Message, Request, Response, Send, Usage
 
+COUNTS = tuple(field.name for field in fields(Usage) if field.name.endswith("_tokens"))
+
 
 class Fitting(Protocol):
     """An answer that fits its schema."""
@@ -110,8 +112,9 @@ def together(before: Response, last: Response) -> Response:
 
 
 def _sum(a: Usage, b: Usage) -> Usage:
-    counts = {field.name: getattr(a, field.name) + getattr(b, field.name) for field in fields(Usage)}
-    return Usage(**{**counts, "estimated": a.estimated or b.estimated})
+    counts = {name: getattr(a, name) + getattr(b, name) for name in COUNTS}
+    service = a.service if a.service == b.service else None
+    return Usage(**counts, estimated=a.estimated or b.estimated, service=service)
 
 
 def _all(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:

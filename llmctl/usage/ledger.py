@@ -38,9 +38,7 @@ SETTLE_ATTEMPT = """
     UPDATE attempts SET state = ?, error = ?, http_status = ?, billed = ?, cost = ?, latency = ?, model = ?
     WHERE id = ?
 """
-RARER = tuple(
-    field.name for field in fields(Usage) if field.name.endswith("_tokens") and field.name not in CALL
-)
+RARER = tuple(field.name for field in fields(Usage) if field.name not in CALL)
 _rarer = attrgetter(*RARER)
 Row = tuple[Any, ...]
 _place = itemgetter(*(CALL.index(name) for name in rollup.PLACE))
@@ -210,7 +208,7 @@ class SqliteLedger:
 
 
 def rarer(usage: Usage) -> str | None:
-    """The kinds of tokens that have no column, those that there are, as JSON."""
+    """What of a usage has no column, where there is any of it, as JSON."""
     amounts = _rarer(usage)
     if not any(amounts):
         return None

@@ -15,12 +15,12 @@ from llmctl.usage.report import Query, checked
 from llmctl.usage.rollup import REBUILD
 from llmctl.usage.schema import connect, fault, reading
 
-Price = Callable[[str, str, Usage], Nanos | None]
-"""(model that answered, model that was asked, usage) -> nano-dollars, None where no price is known."""
+Price = Callable[[str, str, Usage, float], Nanos | None]
+"""(model that answered, model that was asked, usage, Unix seconds) -> nano-dollars, None without a price."""
 
 AT_ONCE = 5000
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cache_write_tokens")
-ROW = ("id", "model", "asked", "status", "hit", "attempts", "cost", "saved", "more", *TOKENS)
+ROW = ("id", "at", "model", "asked", "status", "hit", "attempts", "cost", "saved", "more", *TOKENS)
 
 
 @dataclass(slots=True)
@@ -171,7 +171,7 @@ class _Work:
         model: str = row["model"]
         line = self.lines.setdefault(model, Line(model))
         usage = Usage(**{name: row[name] for name in TOKENS}, **json.loads(row["more"] or "{}"))
-        price = self.price(model, row["asked"], usage)
+        price = self.price(model, row["asked"], usage, row["at"])
         cost, saved = row["cost"], row["saved"]
         if price is None:
             pass  # what no price is known for any more cost what it cost

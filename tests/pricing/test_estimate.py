@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from llmctl.core.model import Usage
-from llmctl.pricing.cost import Price, Rates, Step, cost, most
+from llmctl.pricing.cost import OffPeak, Price, Rates, Step, Window, cost, least, most
 from llmctl.pricing.estimate import RULE_TOKENS, Forecast, History, Question, Spread, Verdict, verdict
 
 PRICE = Price((Step(0, Rates(Decimal(150), Decimal(600), cached=Decimal(75))),))
@@ -104,3 +104,14 @@ def test_a_budget_needs_the_most_and_one_reservation_more() -> None:
 def test_the_verdict(needs: int | None, left: int, said: Verdict) -> None:
     """To the nano-dollar; what is free fits into an empty budget."""
     assert verdict(needs, left) == said
+
+
+def test_low_is_what_the_cheapest_hour_and_the_standard_tier_ask() -> None:
+    """A bill below the low would make the whole range unbelievable."""
+    dear, cheap = (Rates(Decimal(rate), Decimal(rate)) for rate in (10, 4))
+    standard, priority = (Step(0, dear),), (Step(0, Rates(Decimal(30), Decimal(30))),)
+    always = Window(frozenset(range(1, 8)), 0, 0)
+    night = Price(standard, {"priority": priority}, off_peak=OffPeak((always,), cheap))
+    usage = Usage(100, 1)
+    assert least(night, usage, "priority") == 404
+    assert least(Price(standard, {"priority": priority}), usage, "priority") == 1010

@@ -121,3 +121,12 @@ def test_the_dearer_service_is_reserved_for_where_it_is_asked_for(book: PriceBoo
         for tier in ("default", "priority")
     )
     assert priority > plain
+
+
+def test_a_cheaper_service_may_be_refused(book: PriceBook) -> None:
+    """Flex asked for and the standard tier served: what is set aside has to cover it."""
+    plain, flex = (
+        reservation(ask("openai/gpt-5-nano", max_tokens=100, service_tier=tier), book)
+        for tier in ("default", "flex")
+    )
+    assert flex == plain

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmctl.core.model import Usage
-from llmctl.providers.usage import from_anthropic, from_gemini, from_openai
+from llmctl.providers.usage import from_anthropic, from_gemini, from_openai, served
 
 Reader = Callable[[object], Usage | None]
 
@@ -94,3 +94,24 @@ def test_a_broken_later_part_of_a_stream_counts() -> None:
     start = {"input_tokens": 5, "output_tokens": 1}
     assert from_anthropic(start, {"output_tokens": 9}, {"output_tokens": None}) == Usage(5, 9)
     assert from_anthropic(start, "nine") is None
+
+
+@pytest.mark.parametrize(
+    ("told", "asked", "service"),
+    [
+        (None, None, None),
+        ("default", "priority", None),
+        ("priority", None, "priority"),
+        ("Flex", "flex", "flex"),
+        (None, "priority", "priority"),
+        (None, "auto", None),
+        ("ON_DEMAND", None, None),
+        ("ON_DEMAND_PRIORITY", None, "priority"),
+        (7, None, None),
+    ],
+)
+def test_the_tier_is_the_one_told_else_the_one_asked_for(
+    told: object, asked: object, service: str | None
+) -> None:
+    """What was asked for may be refused, and what nobody names has to be billed all the same."""
+    assert served(Usage(5, 1), told, asked).service == service

@@ -59,6 +59,11 @@ def set_model(answer: Answer, model: str) -> None:
     answer.model = model
 
 
+def set_service(answer: Answer, tier: str) -> None:
+    """The service tier that it was served at, where the format names one."""
+    answer.service = tier
+
+
 def think(answer: Answer, text: str) -> None:
     """Reasoning before the answer, counted in its output."""
     answer.thinking = text

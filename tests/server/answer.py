@@ -128,6 +128,7 @@ class Answer:
     thinking: str = ""
     raw_usage: Json | None = None  # told as it is, in place of `usage`
     usage_with_finish: bool = False  # in an OpenAI stream: where mistral and others put it, asked or not
+    service: str = "default"  # the tier that an OpenAI answer names
     choices: bool = True  # False: a list of zero answers
 
     @classmethod

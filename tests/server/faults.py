@@ -140,6 +140,7 @@ ANSWERS = {
     "thinking": on(Answer, acts.think, str, "hm, let me see"),
     "tool": on(Answer, acts.call_tool, an_object),
     "model": on(Answer, acts.set_model, str),  # 26
+    "service": on(Answer, acts.set_service, str),
     # what is missing or too much (8, 19-23, 32)
     "choices_empty": plain(Answer, acts.no_choices),
     "content_null": plain(Answer, acts.no_content),

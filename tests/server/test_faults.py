@@ -66,6 +66,7 @@ CASES: dict[str, Callable[[Heard], bool]] = {
         h.choice["message"]["tool_calls"][0]["function"] == {"name": "f", "arguments": "{cut"}
         and h.choice["finish_reason"] == "tool_calls"
     ),
+    "service:flex": lambda h: h.json["service_tier"] == "flex" and h.text == ECHO,
     "model:other-model": lambda h: h.json["model"] == "other-model" and h.text == ECHO,
     "choices_empty": lambda h: h.json["choices"] == [] and told(h) == (4, 5),
     "content_null": lambda h: h.text is None and "tool_calls" not in h.choice["message"],

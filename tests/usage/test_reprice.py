@@ -19,7 +19,7 @@ from .kit import Kit, when
 NOON = when("2026-11-22T12:00")
 
 
-def tenfold(answered: str, asked: str, usage: Usage) -> Nanos | None:
+def tenfold(answered: str, asked: str, usage: Usage, at: float) -> Nanos | None:
     """10 nano-dollars a token, 1,000 an audio token; no price for what is called unknown."""
     if "unknown" in answered:
         return None
@@ -124,7 +124,7 @@ def test_a_failure_on_the_way_changes_nothing(kit: Kit, monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "AT_ONCE", 1)
     asked = 0
 
-    def dies(answered: str, asked_for: str, usage: Usage) -> Nanos | None:
+    def dies(answered: str, asked_for: str, usage: Usage, at: float) -> Nanos | None:
         nonlocal asked
         asked += 1
         if asked == 3:

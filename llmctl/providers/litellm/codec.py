@@ -16,10 +16,11 @@ from llmctl.providers import classify
 from llmctl.providers.catalog import endpoint, house
 from llmctl.providers.litellm.loading import load
 from llmctl.providers.litellm.params import Params
-from llmctl.providers.litellm.read import finish_of, tool_call, usage_of, usages_of
+from llmctl.providers.litellm.read import finish_of, service_of, tool_call, usage_of, usages_of
 from llmctl.providers.litellm.stream import LitellmStream, finish_reason
 from llmctl.providers.openai import answering
 from llmctl.providers.openai import load as load_answer
+from llmctl.providers.usage import served
 
 PLANS_KEPT = 64
 
@@ -228,7 +229,7 @@ class LitellmCodec:
             text=message.content or "",
             model=answering(self.target, made.model),
             finish_reason=finish_reason(finish, bool(tools)) if finish else "unknown",
-            usage=usage_of(parts),
+            usage=served(usage_of(parts), service_of([raw, *parts]), request.params.get("service_tier")),
             reasoning=getattr(message, "reasoning_content", None) or None,
             tool_calls=tools,
         )
@@ -256,7 +257,9 @@ class LitellmCodec:
             ) from error
 
     def stream(self, request: Request) -> LitellmStream:
-        return LitellmStream(self.target, self._parser(self.plan(request)))
+        return LitellmStream(
+            self.target, self._parser(self.plan(request)), request.params.get("service_tier")
+        )
 
     def _parser(self, plan: Plan) -> Callable[[Any], Any]:
         """litellm's reader of one event of a stream."""

@@ -64,6 +64,13 @@ def usage_of(parts: Sequence[Mapping[str, Any]]) -> Usage:
     return from_anthropic(*parts) or NO_USAGE
 
 
+def service_of(parts: Sequence[Mapping[str, Any]]) -> object:
+    """The service tier that an answer's usage names (Anthropic, Google); None where it names none."""
+    return next(
+        (part[name] for part in parts for name in ("service_tier", "trafficType") if part.get(name)), None
+    )
+
+
 def usage_of_litellm(usage: Any) -> Usage:
     """litellm's own Usage object, for the calls where nothing of the raw answer is to be had."""
     if usage is None:

@@ -15,6 +15,7 @@ from llmctl.providers.litellm.loading import load
 from llmctl.providers.litellm.params import Params
 from llmctl.providers.litellm.read import Pieces, tool_call, usage_of_litellm
 from llmctl.providers.openai import answering
+from llmctl.providers.usage import served
 
 
 class LitellmSdk:
@@ -40,7 +41,7 @@ class LitellmSdk:
         try:
             async with asyncio.timeout(seconds):
                 if request.on_text is None:
-                    return self._whole(await load().acompletion(**call))
+                    return self._whole(await load().acompletion(**call), request.params.get("service_tier"))
                 return await self._streamed(request, call, said)
         except TimeoutError:
             text = f"{self.target.model}: no answer within {seconds:.4g} s (timeout.total)"
@@ -81,7 +82,7 @@ class LitellmSdk:
             call |= {"stream": True, "stream_options": {"include_usage": True}}
         return call
 
-    def _whole(self, made: Any) -> Response:
+    def _whole(self, made: Any, service: object) -> Response:
         if not made.choices:
             raise BrokenAnswer(f"{self.target.model}: an answer without choices", billed="unknown")
         message, finish = made.choices[0].message, made.choices[0].finish_reason
@@ -89,7 +90,9 @@ class LitellmSdk:
             text=message.content or "",
             model=answering(self.target, made.model),
             finish_reason=finish or "unknown",
-            usage=usage_of_litellm(getattr(made, "usage", None)),
+            usage=served(
+                usage_of_litellm(getattr(made, "usage", None)), getattr(made, "service_tier", None), service
+            ),
             reasoning=getattr(message, "reasoning_content", None) or None,
             tool_calls=tuple(tool_call(call) for call in message.tool_calls or ()),
         )
@@ -97,7 +100,7 @@ class LitellmSdk:
     async def _streamed(self, request: Request, call: dict[str, Any], said: list[LitellmPieces]) -> Response:
         started, ttft = time.monotonic(), None
         stream = await load().acompletion(**call)
-        pieces = LitellmPieces(self.target)
+        pieces = LitellmPieces(self.target, request.params.get("service_tier"))
         said.append(pieces)
         async for chunk in stream:
             text = pieces.take(chunk)
@@ -120,8 +123,9 @@ class LitellmSdk:
 class LitellmPieces:
     """The chunks of one of litellm's own streams."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, service: object = None) -> None:
         self.target = target
+        self.service = service
         self.pieces = Pieces()
         self.finish_reason: str | None = None
         self.usage: Any = None
@@ -140,7 +144,7 @@ class LitellmPieces:
             text="".join(self.pieces.texts),
             model=answering(self.target, self.model),
             finish_reason=self.finish_reason or "unknown",
-            usage=usage_of_litellm(self.usage),
+            usage=served(usage_of_litellm(self.usage), None, self.service),
             reasoning="".join(self.pieces.reasoning) or None,
             tool_calls=self.pieces.tools,
         )

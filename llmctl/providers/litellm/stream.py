@@ -10,8 +10,9 @@ import orjson
 from llmctl.core.errors import BrokenStream
 from llmctl.core.model import Response, Target
 from llmctl.providers import classify
-from llmctl.providers.litellm.read import Pieces, finish_of, usage_of, usages_of
+from llmctl.providers.litellm.read import Pieces, finish_of, service_of, usage_of, usages_of
 from llmctl.providers.openai import answering
+from llmctl.providers.usage import served
 
 _OWN_WORDS = {"TOOL_CALL": "tool_calls", "ERROR": "error", "model_context_window_exceeded": "length"}
 """Finish reasons that litellm takes for a plain stop."""
@@ -34,8 +35,10 @@ def finish_reason(raw: str, tools: bool) -> str:
 class LitellmStream:
     """Puts the events of one stream together, judged by what the provider itself said."""
 
-    def __init__(self, target: Target, parse: Callable[[Any], Any]) -> None:
+    def __init__(self, target: Target, parse: Callable[[Any], Any], service: object = None) -> None:
+        """`service` is the service tier that was asked for."""
         self.target = target
+        self._service = service
         self._parse = parse
         self.pieces = Pieces()
         self.usages: list[Mapping[str, Any]] = []
@@ -83,7 +86,7 @@ class LitellmStream:
             text="".join(self.pieces.texts),
             model=answering(self.target, self.model),
             finish_reason=finish_reason(self.finish_raw, bool(tools)) if self.finish_raw else "broken",
-            usage=usage_of(self.usages),
+            usage=served(usage_of(self.usages), service_of(self.usages), self._service),
             reasoning="".join(self.pieces.reasoning) or None,
             tool_calls=tools,
         )

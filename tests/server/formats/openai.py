@@ -204,7 +204,7 @@ def _envelope(answer: Answer, kind: str) -> Json:
         "object": kind,
         "created": int(time.time()),
         "model": answer.model,
-        "service_tier": "default",
+        "service_tier": answer.service,
         "system_fingerprint": "fp_test",
     }
 
