@@ -84,7 +84,7 @@ def test_a_stream_is_billed_as_its_last_chunk_says(
     assert len(cases) >= 4
     with Client("dev", environ=priced) as client:
         for case in cases:
-            server.script(default=told(case))
+            server.script(default=told(case) + "+usage_with_finish")  # nobody has to be asked for it
             stream = client.stream("hello", model=case["model"], cache=False)
             assert "".join(stream)
             assert stream.response.cost == case["nanos"], case["note"]
