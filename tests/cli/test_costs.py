@@ -20,6 +20,8 @@ from ..pricing.test_cost import CASES, HERE, READERS
 from ..server.client import TestServer
 
 HOUSES = ("mistral", "deepseek", "xai", "dashscope", "perplexity", "ollama")
+PATIENT = "extends: dev\ntimeout: {connect: 90, first: 90, idle: 90, total: 120}\n"
+"""While litellm is loaded, on a busy machine for long, nobody else gets a turn."""
 PEAK = 1_795_427_999.0
 """A Monday 09:59:59 UTC: no provider's cheaper hours."""
 
@@ -64,7 +66,11 @@ def test_a_batch_of_recorded_usages_is_billed_to_the_nano_dollar(
     server.script(match=[{"contains": f"case {n}.", "default": told(case)} for n, case in enumerate(cases)])
     rows = [{"prompt": f"case {n}.", "model": case["model"]} for n, case in enumerate(cases)]
     (work / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = llmctl("batch", "in.jsonl", "-o", "out.jsonl", "--no-cache", "--json", timeout=120)
+    (work / "profiles").mkdir()
+    (work / "profiles" / "patient.yaml").write_text(PATIENT)
+    done = llmctl(
+        "batch", "in.jsonl", "-o", "out.jsonl", "-p", "patient", "--no-cache", "--json", timeout=180
+    )
     assert done.returncode == 0, done.stdout
     out = [json.loads(line) for line in (work / "out.jsonl").read_text().splitlines()]
     for case, row in zip(cases, out, strict=True):
