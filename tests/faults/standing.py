@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,16 +71,29 @@ class Table:
             stderr=subprocess.PIPE,
         )
 
-    def shell(self, script: str) -> subprocess.Popen[bytes]:
-        """A shell of its own; what it writes is thrown away."""
+    def loop(self, *args: str) -> subprocess.Popen[bytes]:
+        """A shell that asks again and again until `end_loops`; what it writes is thrown away."""
+        command = shlex.join([sys.executable, "-m", "llmctl", *args])
         return subprocess.Popen(
-            ["bash", "-c", script],
+            ["bash", "-c", f"while [ ! -e enough ]; do {command}; done"],
             cwd=self.work,
             env=dict(self.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    def end_loops(self, shells: list[subprocess.Popen[bytes]]) -> None:
+        """Lets each end its last command: one that outlived the test would ask the next test's server."""
+        (self.work / "enough").touch()
+        for shell in shells:
+            shell.wait(timeout=60)
+
+    def until_asked(self, times: int, within: float = 60) -> None:
+        """Waits until so many requests have arrived."""
+        end = time.monotonic() + within
+        while len(self.times()) < times and time.monotonic() < end:
+            time.sleep(0.1)
 
     def times(self) -> list[float]:
         """When requests arrived, in seconds, sorted."""
