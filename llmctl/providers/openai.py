@@ -114,7 +114,7 @@ class OpenAIStream:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.told: Any = None
-        self.said = False
+        self.said = self.null = False
         self.model: str | None = None
         self.service: Any = None
 
@@ -150,6 +150,7 @@ class OpenAIStream:
             self._tool(call)
         text = delta.get("content")
         if text is None:
+            self.null = self.null or "content" in delta
             return ""
         self.said = True
         self.texts.append("" + text)
@@ -163,6 +164,10 @@ class OpenAIStream:
         for name, part in (call.get("function") or {}).items():
             if isinstance(part, str):
                 whole["function"][name] = whole["function"].get(name, "") + part
+
+    def _spoke(self) -> bool:
+        """Whether there was a text; many begin with an empty one, which a null afterwards takes back."""
+        return any(self.texts) or (self.said and not self.null)
 
     def broken(self, what: str) -> BrokenStream:
         return BrokenStream(f"{self.request.target.model}: {what}", billed="unknown", response=self.partial())
@@ -180,7 +185,7 @@ class OpenAIStream:
             usage=served(self.usage or NO_USAGE, self.service, self.request.params.get("service_tier")),
             reasoning="".join(self.reasoning) or None,
             tool_calls=tuple(self.tools[index] for index in sorted(self.tools)),
-            billed=billed(self.usage, self.told, said=self.said or bool(self.tools)),
+            billed=billed(self.usage, self.told, said=self._spoke() or bool(self.tools)),
         )
 
 
@@ -217,7 +222,8 @@ def _not_json(body: bytes, model: str) -> BrokenAnswer:
 
 def billed(usage: Usage | None, told: Any, *, said: bool) -> Billed:
     """`yes` where something was said and its usage is believed, or none was told."""
-    return "yes" if said and (usage is not None or not told) else "unknown"
+    believed = usage is not None and not usage.estimated
+    return "yes" if said and (believed or not told) else "unknown"
 
 
 def _word(value: object) -> str | None:

@@ -16,9 +16,9 @@ from llmctl.providers import classify
 from llmctl.providers.catalog import endpoint, house
 from llmctl.providers.litellm.loading import load
 from llmctl.providers.litellm.params import Params
-from llmctl.providers.litellm.read import finish_of, service_of, tool_call, usage_of, usages_of
+from llmctl.providers.litellm.read import finish_of, service_of, speaks, tool_call, usage_of, usages_of
 from llmctl.providers.litellm.stream import LitellmStream, finish_reason
-from llmctl.providers.openai import answering
+from llmctl.providers.openai import answering, billed
 from llmctl.providers.openai import load as load_answer
 from llmctl.providers.usage import served
 
@@ -216,7 +216,7 @@ class LitellmCodec:
     def decode(self, request: Request, body: bytes) -> Response:
         raw = load_answer(body, self.target.model)
         plan = self.plan(request)
-        finish, parts = finish_of(raw), [dict(part) for part in usages_of(raw)]
+        finish, parts, said = finish_of(raw), [dict(part) for part in usages_of(raw)], speaks(raw)
         for name in ("usage", "usageMetadata"):  # without which litellm understands nothing
             if not isinstance(raw.get(name), dict):
                 raw[name] = {}
@@ -225,13 +225,15 @@ class LitellmCodec:
             raise BrokenAnswer(f"{self.target.model}: an answer without choices", billed="unknown")
         message = made.choices[0].message
         tools = tuple(tool_call(call) for call in message.tool_calls or ())
+        usage = usage_of(parts)
         return Response(
             text=message.content or "",
             model=answering(self.target, made.model),
             finish_reason=finish_reason(finish, bool(tools)) if finish else "unknown",
-            usage=served(usage_of(parts), service_of([raw, *parts]), request.params.get("service_tier")),
+            usage=served(usage, service_of([raw, *parts]), request.params.get("service_tier")),
             reasoning=getattr(message, "reasoning_content", None) or None,
             tool_calls=tools,
+            billed=billed(usage, parts, said=said or bool(tools)),
         )
 
     def _transformed(self, request: Request, body: bytes, raw: dict[str, Any], plan: Plan) -> Any:

@@ -14,6 +14,18 @@ from llmctl.providers.usage import from_anthropic, from_gemini, from_openai
 NO_USAGE = Usage(estimated=True)
 """Stands for a usage that is missing or cannot be true: the tokens are counted elsewhere."""
 
+_INNER = (
+    "text",
+    "content",
+    "parts",
+    "message",
+    "delta",
+    "content_block",
+    "choices",
+    "candidates",
+    "response",
+)
+"""Where providers keep the text, and what it lies in."""
 _FINISH = ("finish_reason", "stop_reason", "finishReason", "done_reason")
 
 
@@ -38,6 +50,17 @@ def finish_of(raw: Mapping[str, Any]) -> str | None:
     if isinstance(feedback, Mapping) and feedback.get("blockReason"):
         return "SAFETY"
     return "stop" if raw.get("done") is True else None  # Ollama of old, which gave no reason
+
+
+def speaks(raw: Mapping[str, Any], depth: int = 0) -> bool:
+    """Whether an answer or event holds a text of the model's, be it empty, as against none at all."""
+    if raw.get("thought"):  # Gemini's reasoning
+        return False
+    found = [each for each in (raw.get(name) for name in _INNER) if each is not None]
+    if any(isinstance(each, str) for each in found):
+        return True
+    parts = (part for each in found for part in (each if isinstance(each, list) else [each]))
+    return depth < 5 and any(isinstance(part, Mapping) and speaks(part, depth + 1) for part in parts)
 
 
 def usages_of(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -69,6 +92,11 @@ def service_of(parts: Sequence[Mapping[str, Any]]) -> object:
     return next(
         (part[name] for part in parts for name in ("service_tier", "trafficType") if part.get(name)), None
     )
+
+
+def tells(usage: Any) -> bool:
+    """Whether litellm's Usage object holds any count: zeros are its invention."""
+    return any(getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
 
 
 def usage_of_litellm(usage: Any) -> Usage:

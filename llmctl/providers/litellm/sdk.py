@@ -13,8 +13,8 @@ from llmctl.providers.catalog import house
 from llmctl.providers.litellm.errors import from_litellm
 from llmctl.providers.litellm.loading import load
 from llmctl.providers.litellm.params import Params
-from llmctl.providers.litellm.read import Pieces, tool_call, usage_of_litellm
-from llmctl.providers.openai import answering
+from llmctl.providers.litellm.read import Pieces, tells, tool_call, usage_of_litellm
+from llmctl.providers.openai import answering, billed
 from llmctl.providers.usage import served
 
 
@@ -86,13 +86,14 @@ class LitellmSdk:
         if not made.choices:
             raise BrokenAnswer(f"{self.target.model}: an answer without choices", billed="unknown")
         message, finish = made.choices[0].message, made.choices[0].finish_reason
+        told = getattr(made, "usage", None)
+        usage = usage_of_litellm(told)
         return Response(
             text=message.content or "",
             model=answering(self.target, made.model),
             finish_reason=finish or "unknown",
-            usage=served(
-                usage_of_litellm(getattr(made, "usage", None)), getattr(made, "service_tier", None), service
-            ),
+            usage=served(usage, getattr(made, "service_tier", None), service),
+            billed=billed(usage, tells(told), said=bool(message.content or message.tool_calls)),
             reasoning=getattr(message, "reasoning_content", None) or None,
             tool_calls=tuple(tool_call(call) for call in message.tool_calls or ()),
         )
@@ -140,11 +141,13 @@ class LitellmPieces:
         return self.pieces.add(chunk.choices[0].delta)
 
     def response(self) -> Response:
+        usage = usage_of_litellm(self.usage)
         return Response(
             text="".join(self.pieces.texts),
             model=answering(self.target, self.model),
             finish_reason=self.finish_reason or "unknown",
-            usage=served(usage_of_litellm(self.usage), None, self.service),
+            usage=served(usage, None, self.service),
+            billed=billed(usage, tells(self.usage), said=bool(self.pieces.texts or self.pieces.tools)),
             reasoning="".join(self.pieces.reasoning) or None,
             tool_calls=self.pieces.tools,
         )

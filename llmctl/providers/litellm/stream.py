@@ -10,8 +10,8 @@ import orjson
 from llmctl.core.errors import BrokenStream
 from llmctl.core.model import Response, Target
 from llmctl.providers import classify
-from llmctl.providers.litellm.read import Pieces, finish_of, service_of, usage_of, usages_of
-from llmctl.providers.openai import answering
+from llmctl.providers.litellm.read import Pieces, finish_of, service_of, speaks, usage_of, usages_of
+from llmctl.providers.openai import answering, billed
 from llmctl.providers.usage import served
 
 _OWN_WORDS = {"TOOL_CALL": "tool_calls", "ERROR": "error", "model_context_window_exceeded": "length"}
@@ -43,6 +43,7 @@ class LitellmStream:
         self.pieces = Pieces()
         self.usages: list[Mapping[str, Any]] = []
         self.finish_raw: str | None = None
+        self.said = False
         self.model: str | None = None
 
     def feed(self, data: bytes) -> str:
@@ -55,6 +56,7 @@ class LitellmStream:
         if event.get("error"):
             raise classify.from_error_object(event, self.target.model, streamed=True)
         self.usages += map(dict, usages_of(event))
+        self.said = self.said or speaks(event)
         plain = _plain_text(event)
         if plain is not None:
             return self.pieces.text(plain)
@@ -81,14 +83,15 @@ class LitellmStream:
         return self.partial()
 
     def partial(self) -> Response:
-        tools = self.pieces.tools
+        tools, usage = self.pieces.tools, usage_of(self.usages)
         return Response(
             text="".join(self.pieces.texts),
             model=answering(self.target, self.model),
             finish_reason=finish_reason(self.finish_raw, bool(tools)) if self.finish_raw else "broken",
-            usage=served(usage_of(self.usages), service_of(self.usages), self._service),
+            usage=served(usage, service_of(self.usages), self._service),
             reasoning="".join(self.pieces.reasoning) or None,
             tool_calls=tools,
+            billed=billed(usage, self.usages, said=self.said or bool(tools)),
         )
 
 

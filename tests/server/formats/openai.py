@@ -117,7 +117,7 @@ def events(ask: Ask, answer: Answer) -> list[Event]:
 
     made = []
     if answer.choices:
-        first = chunk({"role": "assistant", "content": None if answer.tool_calls else ""})
+        first = chunk({"role": "assistant", "content": None if answer.text is None else ""})
         made.append(Event(frame(first), "start"))
         made += [Event(frame(chunk(delta))) for delta in _deltas(answer)]
     if answer.choices and answer.finish is not None:
