@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmctl.core.errors import Billed, LlmctlError, OversizedAnswer, ProviderTimeout
 from llmctl.core.model import Request
@@ -101,8 +101,11 @@ class Wire:
         if self._session is None:
             from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
+            from llmctl.providers.lookup import Lookup
+
+            resolver: Any = Lookup()  # its methods are all that aiohttp asks for
             self._session = ClientSession(
-                connector=TCPConnector(limit=0, ttl_dns_cache=60),
+                connector=TCPConnector(limit=0, ttl_dns_cache=60, resolver=resolver),
                 cookie_jar=DummyCookieJar(),
                 timeout=ClientTimeout(total=None),
                 skip_auto_headers=("User-Agent", "Content-Type"),
@@ -224,7 +227,7 @@ class Limits:
 def connect_timeout(seconds: float) -> ClientTimeout:
     from aiohttp import ClientTimeout
 
-    return ClientTimeout(total=None, sock_connect=seconds)
+    return ClientTimeout(total=None, connect=seconds, sock_connect=seconds)
 
 
 @lru_cache

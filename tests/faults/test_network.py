@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.server.client import TestServer, refused_url
@@ -74,7 +76,7 @@ def test_fault_12_headers_that_never_come_end_at_the_first_byte_timeout(ask: Ask
     ask.profile(timeout=SHORT)
     outcome = ask("no_headers", mode)
     failed(outcome, 5, "timeout", 3, "unknown", "no answer within 1 s", "timeout.first")
-    assert all(gap >= 1 for gap in outcome.gaps())
+    assert all(attempt["latency"] >= 1 for attempt in outcome.attempts)
 
 
 @STREAMS
@@ -94,6 +96,31 @@ def test_fault_13_the_total_holds_over_attempts_and_waits_too(ask: Asker) -> Non
     assert outcome.code == 5 and 2 <= len(outcome.requests) <= 6
     assert 2.4 < outcome.calls[0]["latency"] < 4
     assert outcome.billed() == ["unknown"] * len(outcome.requests)
+
+
+SILENT_NAME_SERVER = """
+import socket, time
+real = socket.getaddrinfo
+def getaddrinfo(host, *args, **more):
+    if host == "silent.example":
+        time.sleep(40)
+    return real(host, *args, **more)
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+def test_fault_13_the_total_holds_where_a_name_server_is_silent(ask: Asker, environ: dict[str, str]) -> None:
+    """Nothing can interrupt the system's resolver: the command must not wait for its thread."""
+    folder = ask.work / "silent"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(SILENT_NAME_SERVER)
+    ask.profile(timeout={"connect": 1, "total": 3})
+    path = os.pathsep.join([str(folder), environ["PYTHONPATH"]])
+    outcome = ask(None, env={"PYTHONPATH": path, "OPENAI_BASE_URL": "http://silent.example/v1"})
+    assert (outcome.code, outcome.requests) == (5, [])
+    assert {attempt["error"] for attempt in outcome.attempts} == {"timeout"}
+    assert outcome.attempts[0]["billed"] == "no"
+    assert outcome.calls[0]["latency"] < 4 and outcome.seconds < 30
 
 
 def test_fault_27_a_content_length_too_large_is_no_whole_answer(ask: Asker) -> None:
