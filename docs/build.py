@@ -34,6 +34,7 @@ KINDS = {
     "flag": "true or false",
     "money": "USD",
     "duration": "time",
+    "amount": "number or time",
 }
 
 

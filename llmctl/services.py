@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from llmctl.state.cache import AnswerCache
     from llmctl.usage.desk import Desk, Purse
     from llmctl.usage.ledger import SqliteLedger
+    from llmctl.watch import Watch
 
 
 class SystemClock:
@@ -404,6 +405,20 @@ class Services:
         for name in ("desk", "cache", "ledger"):
             if self.__dict__.get(name) is not None:
                 self.__dict__[name].flush()
+
+    @cached_property
+    def watch(self) -> Watch | None:
+        """What looks at the profile's alerts; None where there are none, and then nothing is loaded."""
+        if not self.profile.alerts:
+            return None
+        from llmctl.watch import Watch
+
+        return Watch(self)
+
+    def finish(self) -> None:
+        """What can wait until everything has been said: a last look at the alerts. Takes seconds at most."""
+        if self.watch is not None:
+            self.watch.end()
 
     def wake(self) -> None:
         """Ends every wait between attempts: what is not in flight is not to be sent any more."""

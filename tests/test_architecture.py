@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "prompts": {"core", "config"},
     "formats": {"core", "pricing", "usage"},
     "usage": {"core", "state", "pricing"},
+    "notify": {"core"},
 }
 """Layer -> the layers it may import besides itself; what is not named here may import all below."""
 ALLOWED = {

@@ -160,3 +160,4 @@ async def results(services: Services, job: Job, source: Source) -> AsyncGenerato
         batch.stop()
         await asyncio.wait([task])
         source.close()
+        await asyncio.to_thread(services.finish)

@@ -250,6 +250,8 @@ class Batch:
                 self.runner.halt(error)
             self.progress.tick()
             self.running.tick()
+            if self.services.watch is not None:
+                self.services.watch.poke()
 
     @cached_property
     def running(self) -> Running:

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command as command_of
 
-from llmctl.cli import failure, options
+from llmctl.cli import failure, later, options
 
 COMMANDS = {
     "run": "Ask a model one thing.",
@@ -23,6 +23,7 @@ COMMANDS = {
     "cache": "The cache of answers: stats, clear, prune.",
     "models": "Models and prices: list, show, pick, update, pull.",
     "keys": "Keys: status, check, set.",
+    "alerts": "Alerts: rules and how they stand; exit 10 where one is broken.",
     "breaker": "Breakers: which models count as down, and closing them.",
     "init": "Write a starter llmctl.yaml and profiles/.",
     "doctor": "What works here.",
@@ -86,4 +87,8 @@ def group() -> Any:
 
 def run(args: list[str]) -> int:
     """Runs one command line and returns its exit code; every failure is told once, in one line."""
-    return failure.guarded(lambda: group().main(args, prog_name="llmctl", standalone_mode=False), args)
+    later.reset()
+    code = failure.guarded(lambda: group().main(args, prog_name="llmctl", standalone_mode=False), args)
+    if code < 128:  # who interrupts wants to leave
+        failure.guarded(later.finish, args)
+    return code

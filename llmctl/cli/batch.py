@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from llmctl.ask import is_auto
+from llmctl.cli import later
 from llmctl.cli.failure import one_line
 from llmctl.cli.inputs import usd
 from llmctl.cli.options import Globals, current
@@ -91,6 +92,7 @@ def batch(
         return of_batch(opened, job, source)
     live = sys.stderr.isatty() and not options.json and not (os.environ.get("CI") or dumb())
     batched = Batch(opened, job, Source(None if source == "-" else source), quiet=options.quiet, live=live)
+    later.add(opened.finish)
     outcome = run_core(batched.run())
     outcome.summary.update(searched(job.ask.recipe))
     if (shortener := job.ask.recipe.shortener) is not None and shortener.prompts:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmctl.ask import compose
+from llmctl.cli import later
 from llmctl.cli.inputs import prompt_text, usd
 from llmctl.cli.options import Globals, current
 from llmctl.cli.session import services, warn
@@ -63,6 +64,7 @@ def run(
         return of_run(opened, ask)
     request = compose(opened, ask)
     offer(opened, request.target)
+    later.add(opened.finish)
     try:
         response = run_core(answer(opened, request))
     except LlmctlError as error:

@@ -14,12 +14,14 @@ from llmctl.core.money import to_nanos
 from llmctl.core.profile import Profile
 
 REFERENCE = r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|cmd:.+|keyring:[^/]+/.+)"
+REFERENCES = "write env:NAME, file:PATH, cmd:COMMAND or keyring:SERVICE/NAME"
 OPEN_KEY = (
     r"(?<![A-Za-z0-9])(sk-[A-Za-z0-9_-]{16,}|gsk_[A-Za-z0-9]{16,}|xai-[A-Za-z0-9]{16,}"
     r"|AIza[A-Za-z0-9_-]{30,}|AKIA[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}"
     r"|[rs]k_live_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{20,})"
 )
 SHORTEST_KEY = 15
+BOUNDED = ("number", "money", "duration", "amount")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -62,13 +64,17 @@ def build(of: type, node: Node, path: str) -> Any:
     for field in fields(of):
         if field.metadata["rule"].required and field.name not in known:
             raise fail(node, path, f"{field.name!r} is missing", f"add `{field.name}: …`")
-    return of(**known)
+    built = of(**known)
+    if (problem := getattr(built, "problem", None)) and (found := problem()):
+        key, what, hint = found
+        raise fail(node.value.get(key, node), f"{path}.{key}" if key else path, what, hint)
+    return built
 
 
 def read(rule: Rule, node: Node, path: str) -> Any:
     if node.value is None and (rule.null or rule.kind in ("section", "table", "rows", "texts", "values")):
         return _empty(rule)
-    if rule.low is not None and rule.kind in ("number", "money", "duration") and isinstance(node.value, bool):
+    if rule.low is not None and rule.kind in BOUNDED and isinstance(node.value, bool):
         raise fail(node, path, f"a number is wanted, not {_kind(node)}")
     return READERS[rule.kind](rule, node, path)
 
@@ -117,6 +123,10 @@ def _duration(rule: Rule, node: Node, path: str) -> float:
     return float(_number(rule, node, path))
 
 
+def _amount(rule: Rule, node: Node, path: str) -> float:
+    return _duration(rule, node, path) if isinstance(node.value, str) else float(_number(rule, node, path))
+
+
 def _flag(rule: Rule, node: Node, path: str) -> bool:
     if not isinstance(node.value, bool):
         raise fail(node, path, f"true or false is wanted, not {_kind(node)}")
@@ -126,6 +136,8 @@ def _flag(rule: Rule, node: Node, path: str) -> bool:
 def _text(rule: Rule, node: Node, path: str) -> str:
     if isinstance(node.value, dict | list | bool) or node.value is None:
         raise fail(node, path, f"a text is wanted, not {_kind(node)}")
+    if rule.reference and not re.fullmatch(REFERENCE, str(node.value)):
+        raise fail(node, path, "a key must be a reference, never the key itself", REFERENCES)
     return str(node.value)
 
 
@@ -147,8 +159,7 @@ def _texts(rule: Rule, node: Node, path: str) -> tuple[str, ...]:
     if path.endswith("keys"):
         for item, value in zip(items, found, strict=True):
             if not re.fullmatch(REFERENCE, value):
-                hint = "write env:NAME, file:PATH, cmd:COMMAND or keyring:SERVICE/NAME"
-                raise fail(item, path, "a key must be a reference, never the key itself", hint)
+                raise fail(item, path, "a key must be a reference, never the key itself", REFERENCES)
     return found
 
 
@@ -193,6 +204,7 @@ READERS: dict[str, Callable[[Rule, Node, str], Any]] = {
     "number": _number,
     "money": _money,
     "duration": _duration,
+    "amount": _amount,
     "flag": _flag,
     "text": _text,
     "choice": _choice,

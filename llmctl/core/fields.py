@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal[
-    "number", "flag", "text", "choice", "texts", "values", "money", "duration", "section", "table", "rows"
-]
+    "number", "flag", "text", "choice", "texts", "values", "money", "duration", "amount",
+    "section", "table", "rows",
+]  # fmt: skip
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -24,6 +25,8 @@ class Rule:
     short: str | None = None
     """The key that a bare scalar stands for, where a section may be written as one."""
     required: bool = False
+    reference: bool = False
+    """Whether a text has to say where a secret is, and may not be one."""
 
 
 def _field(default: Any, rule: Rule) -> Any:
@@ -48,8 +51,8 @@ def text(default: str | None, **more: Any) -> Any:
     return _field(default, Rule("text", null=default is None, **more))
 
 
-def choice(default: str, *choices: str) -> Any:
-    return _field(default, Rule("choice", choices=choices))
+def choice(default: str, *choices: str, required: bool = False) -> Any:
+    return _field(default, Rule("choice", choices=choices, required=required))
 
 
 def texts(*default: str, choices: tuple[str, ...] = ()) -> Any:
@@ -69,6 +72,16 @@ def money(default: float | None, **more: Any) -> Any:
 def duration(default: float | None) -> Any:
     """Seconds, or a text such as `15m`, `2h`, `7d`."""
     return _field(default, Rule("duration", 0, null=default is None))
+
+
+def amount(default: float | None) -> Any:
+    """A number; where it counts seconds also a text such as `15m`."""
+    return _field(default, Rule("amount", 0, null=default is None))
+
+
+def reference() -> Any:
+    """Where a secret is: `env:NAME`, `file:PATH`, `cmd:COMMAND`, `keyring:SERVICE/NAME`."""
+    return _field(None, Rule("text", null=True, reference=True))
 
 
 def section(of: type, short: str | None = None) -> Any:

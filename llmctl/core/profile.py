@@ -13,11 +13,13 @@ from typing import Any
 
 from llmctl.core.fields import (
     Rule,
+    amount,
     choice,
     duration,
     flag,
     money,
     number,
+    reference,
     rows,
     section,
     table,
@@ -240,22 +242,59 @@ class PrivacyRule:
         return self.max_chars or None
 
 
+SHARES = ("error_rate", "success_rate", "cache_hit_rate", "budget_used")
+"""Metrics of alerts that lie between 0 and 1."""
+ALERT_METRICS = (
+    *SHARES, "avg_latency", "p50_latency", "p95_latency", "p99_latency",
+    "avg_ttft", "p50_ttft", "p95_ttft", "p99_ttft",
+    "cost_per_hour", "cost_anomaly", "tokens_per_hour", "calls_per_hour", "breaker_open", "no_success_for",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class AlertRule:
-    metric: str = text("", required=True)
+    """A condition that somebody is told of when it begins and when it ends. Each needs `over` or `under`."""
+
+    metric: str = choice("", *ALERT_METRICS, required=True)
     """What is watched."""
-    over: float | None = number(None)
-    """Alarm above this."""
-    under: float | None = number(None)
+    over: float | None = amount(None)
+    """Alarm above this: a share from 0 to 1, seconds, USD, as the metric is."""
+    under: float | None = amount(None)
     """Alarm below this."""
-    window: float = duration(900.0)
-    """How far back is looked."""
+    window: float | None = duration(None)
+    """How far back is looked; null: 15m, and 1h where it is about money."""
     min_calls: int = whole(10, 1)
     """No alarm with fewer calls in the window."""
     hold: float = duration(0.0)
     """How long the condition has to last first."""
     repeat: float | None = duration(None)
     """When to tell again while it lasts; null: once."""
+    margin: float = number(0.1, 0, 1)
+    """How far back behind the limit it has to go before it is over, as a share of the limit."""
+    name: str | None = text(None)
+    """What the rule is called in reports and messages."""
+    profile: str | None = text(None)
+    """Watch only calls of this profile."""
+    model: str | None = text(None)
+    """Watch only calls of this model, as `provider/model`."""
+    tag: str | None = text(None)
+    """Watch only calls with this tag."""
+
+    def problem(self) -> tuple[str, str, str] | None:
+        """What is wrong with the values together: key, what, and what to do."""
+        if self.over is not None and self.under is not None:
+            return "under", "one rule has one limit", "write two rules, one with over and one with under"
+        limit = self.over if self.under is None else self.under
+        which = "over" if self.under is None else "under"
+        if limit is None and self.metric != "breaker_open":
+            return "", "neither 'over' nor 'under' is there", "add `over: …` or `under: …`"
+        if limit is not None and limit > 1 and self.metric in SHARES:
+            return which, f"{limit:g} is no share of {self.metric}", "0.1 is ten in a hundred"
+        if self.window == 0:
+            return "window", "nothing lies in no time", "for example 15m"
+        if self.repeat == 0:
+            return "repeat", "0 would tell without end", "null: once; or for example 1h"
+        return None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -307,7 +346,9 @@ class Profile:
     alerts: tuple[AlertRule, ...] = rows(AlertRule)
     """Rules that raise an alert."""
     notify: tuple[str, ...] = texts()
-    """References to where alerts go, such as `env:SLACK_WEBHOOK`."""
+    """Where alerts go: web addresses, or references to them such as `env:SLACK_WEBHOOK`."""
+    notify_key: str | None = reference()
+    """Reference to the secret that messages to web addresses are signed with."""
     checks: tuple[str, ...] = texts(choices=(*CHECKS, "all"))
     """Checks of a prompt that must pass before it is sent."""
     schema_retries: int = whole(2, 0, 20)

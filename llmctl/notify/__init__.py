@@ -1,0 +1,1 @@
+"""Telling somebody outside: by signed JSON, in Slack's form, or through apprise."""

@@ -1,0 +1,99 @@
+"""Where messages go: read from a profile's `notify`, sent with a few quick attempts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from llmctl.core.errors import ConfigError, LlmctlError
+from llmctl.notify.message import Message
+
+SLACK = "slack+"
+REFERENCES = ("env:", "file:", "cmd:", "keyring:")
+PAUSES_S = (0.25, 1.0, 2.0)
+"""Waits between the attempts of one sending."""
+ATTEMPT_S = 4.0
+"""How long a receiver may take to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """`item` as the profile has it; the address may hold a secret and is never shown."""
+
+    item: str
+    kind: Literal["webhook", "slack", "apprise"]
+    address: str
+
+    @property
+    def shown(self) -> str:
+        """For people: the reference, or of an address only scheme and host."""
+        return shown(self.item)
+
+
+def shown(item: str) -> str:
+    """An entry of `notify` without what may be secret in it."""
+    if item.removeprefix(SLACK).startswith(REFERENCES):
+        return item
+    parts = urlsplit(item)
+    return f"{parts.scheme}://{parts.hostname or '…'}"
+
+
+def destination(item: str, resolve: Callable[[str], str]) -> Destination:
+    """With its reference looked up. LlmctlError where that fails or is no address."""
+    bare = item.removeprefix(SLACK)
+    is_reference = bare.startswith(REFERENCES)
+    address = (resolve(bare) if is_reference else bare).strip()
+    is_slack = item.startswith(SLACK) or address.startswith(SLACK)
+    address = address.removeprefix(SLACK)
+    try:
+        scheme, host = urlsplit(address).scheme.lower(), urlsplit(address).hostname or ""
+    except ValueError:
+        scheme, host = "", ""
+    if not scheme or (scheme in ("http", "https") and not host):
+        raise ConfigError(f"notify: {shown(item)}: not an address", hint="for example https://host/path")
+    if scheme not in ("http", "https"):
+        return Destination(item, "apprise", address)
+    is_slack = is_slack or host.endswith("slack.com") or (is_reference and "slack" in bare.lower())
+    return Destination(item, "slack" if is_slack else "webhook", address)
+
+
+class Refused(Exception):
+    """The receiver did not take the message; `again` says whether it might the next time."""
+
+    def __init__(self, why: str, *, again: bool) -> None:
+        super().__init__(why)
+        self.again = again
+
+
+def send(to: Destination, message: Message, key: str | None, until: float) -> str | None:
+    """Tries a few times, until monotonic seconds at most. None: it was taken; else why it was not."""
+    for pause in (*PAUSES_S, None):
+        left = until - time.monotonic()
+        if left <= 0:
+            return "no answer in time"
+        try:
+            _send(to, message, key, min(left, ATTEMPT_S))
+        except Refused as refused:
+            if pause is None or not refused.again or time.monotonic() + pause >= until:
+                return str(refused)
+            time.sleep(pause)
+        except LlmctlError as error:
+            return error.message
+        else:
+            return None
+    return None
+
+
+def _send(to: Destination, message: Message, key: str | None, seconds: float) -> None:
+    if to.kind == "apprise":
+        from llmctl.notify.by_apprise import notify
+
+        notify(to.address, message)
+        return
+    from llmctl.notify.webhook import post
+
+    body = message.slack() if to.kind == "slack" else message.body()
+    post(to.address, body, message.id, key, seconds)
