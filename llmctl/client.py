@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from llmctl.batch.api import BatchResult, Rows
     from llmctl.estimate import Estimate
     from llmctl.usage.budgets import Status
+    from llmctl.usage.episodes import Episode
     from llmctl.usage.report import Report
 
 T = TypeVar("T")
@@ -86,7 +87,11 @@ class Client:
         optimize, max_tokens. With a schema, `response.parsed` is the value that fits it.
         """
         request = compose(self.services, self._ask(prompt, ask))
-        return await self._pipeline()(request)
+        try:
+            return await self._pipeline()(request)
+        finally:
+            if self.services.watch is not None:
+                self.services.watch.poke()
 
     def run(self, prompt: str, **ask: Any) -> Response:
         """As `arun`, for programs without an event loop."""
@@ -199,6 +204,15 @@ class Client:
             budgets = [Budget(rule) for rule in services.profile.budgets]
             return statuses(budgets, services.state, services.clock.now()) if budgets else []
 
+    def alerts(self) -> list[Episode]:
+        """How the profile's alert rules stand: rule, reading, standing, since."""
+        if not self.services.profile.alerts:
+            return []
+        from llmctl.watch import Alerts
+
+        with self._apart() as services:
+            return Alerts(services).look()
+
     @contextmanager
     def _apart(self) -> Iterator[Services]:
         """Services like the client's own, for the thread that asks."""
@@ -210,6 +224,10 @@ class Client:
             run_core(services.close())
 
     async def aclose(self) -> None:
+        """Ends connections and files, after a last look at the alerts where the profile has some."""
+        import asyncio
+
+        await asyncio.to_thread(self.services.finish)
         await self.services.close()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from llmctl.core.errors import ConfigError, LlmctlError
 from llmctl.notify.message import Message
 
 SLACK = "slack+"
+WEB = ("http", "https")
 REFERENCES = ("env:", "file:", "cmd:", "keyring:")
 PAUSES_S = (0.25, 1.0, 2.0)
 """Waits between the attempts of one sending."""
@@ -37,8 +38,17 @@ def shown(item: str) -> str:
     """An entry of `notify` without what may be secret in it."""
     if item.removeprefix(SLACK).startswith(REFERENCES):
         return item
-    parts = urlsplit(item)
-    return f"{parts.scheme}://{parts.hostname or '…'}"
+    scheme, host = _split(item.removeprefix(SLACK))
+    return f"{scheme}://{host if scheme in WEB and host else '…'}"
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Scheme and host, empty where it has none. Of apprise's addresses the host may be a secret."""
+    try:
+        parts = urlsplit(address)
+        return parts.scheme.lower(), parts.hostname or ""
+    except ValueError:
+        return "", ""
 
 
 def destination(item: str, resolve: Callable[[str], str]) -> Destination:
@@ -48,13 +58,10 @@ def destination(item: str, resolve: Callable[[str], str]) -> Destination:
     address = (resolve(bare) if is_reference else bare).strip()
     is_slack = item.startswith(SLACK) or address.startswith(SLACK)
     address = address.removeprefix(SLACK)
-    try:
-        scheme, host = urlsplit(address).scheme.lower(), urlsplit(address).hostname or ""
-    except ValueError:
-        scheme, host = "", ""
-    if not scheme or (scheme in ("http", "https") and not host):
+    scheme, host = _split(address)
+    if not scheme or (scheme in WEB and not host):
         raise ConfigError(f"notify: {shown(item)}: not an address", hint="for example https://host/path")
-    if scheme not in ("http", "https"):
+    if scheme not in WEB:
         return Destination(item, "apprise", address)
     is_slack = is_slack or host.endswith("slack.com") or (is_reference and "slack" in bare.lower())
     return Destination(item, "slack" if is_slack else "webhook", address)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from llmctl.core.money import show_usd, to_nanos, to_usd
+from llmctl.core.money import Nanos, show_usd, to_nanos, to_usd
 from llmctl.core.profile import SHARES, AlertRule
 from llmctl.usage.budgets import Status
-from llmctl.usage.report import Group, Query, report
-from llmctl.usage.since import last_success
+from llmctl.usage.metrics import Metrics, last_success, metrics
+from llmctl.usage.report import Query
+from llmctl.usage.schema import reading
 
 WINDOW_S = 900.0
 MONEY_WINDOW_S = 3600.0
@@ -42,61 +43,61 @@ class Sources:
     ledger: Path
     budgets: Callable[[], Sequence[Status]]
     breakers: Callable[[], Sequence[str]]
-    _groups: dict[tuple[object, ...], Group] = field(default_factory=dict)
+    _known: dict[tuple[object, ...], Metrics] = field(default_factory=dict)
 
     def read(self, rules: Sequence[AlertRule], now: float) -> list[Reading]:
         """A reading for each rule; equal windows are read once. StorageError where a file cannot be read."""
-        self._groups.clear()
+        self._known.clear()
         return [self._read(rule, now) for rule in rules]
 
     def _read(self, rule: AlertRule, now: float) -> Reading:
         if rule.metric in STANDING:
             return Reading(self._standing(rule, now), 0)
-        group = self._group(rule, now)
-        value = self._value(rule, group, now) if group.calls >= rule.min_calls else None
-        return Reading(value, group.calls)
+        found = self._metrics(rule, now)
+        calls = found.total.calls
+        return Reading(self._value(rule, found, now) if calls >= rule.min_calls else None, calls)
 
     def _standing(self, rule: AlertRule, now: float) -> float | None:
         if rule.metric == "breaker_open":
             return float(sum(name.startswith(rule.model or "") for name in self.breakers()))
         if rule.metric == "budget_used":
             return max((each.spent / each.limit for each in self.budgets() if each.limit), default=None)
-        last = last_success(self.ledger, _query(rule, None, None))
+        last = _last_good(self.ledger, rule)
         return None if last is None else max(0.0, now - last)
 
-    def _value(self, rule: AlertRule, group: Group, now: float) -> float | None:
+    def _value(self, rule: AlertRule, found: Metrics, now: float) -> float | None:
+        group = found.total
         kind, _, what = rule.metric.partition("_")
         if kind in TIMES:
             value: float | None = getattr(group.latency if what == "latency" else group.ttft, TIMES[kind])
             return value
         if rule.metric == "cost_anomaly":
-            return self._anomaly(rule, group, now)
+            return self._anomaly(rule, group.cost, now)
         an_hour = 3600 / window(rule)
         return {
-            "error_rate": group.failed / group.calls,
-            "success_rate": group.ok / group.calls,
-            "cache_hit_rate": group.cached / group.calls,
+            "error_rate": found.error_rate,
+            "success_rate": found.success_rate,
+            "cache_hit_rate": found.hit_rate,
             "cost_per_hour": None if group.cost is None else (to_usd(group.cost) or 0.0) * an_hour,
-            "tokens_per_hour": (group.input_tokens + group.output_tokens) * an_hour,
+            "tokens_per_hour": found.tokens * an_hour,
             "calls_per_hour": group.calls * an_hour,
         }[rule.metric]
 
-    def _anomaly(self, rule: AlertRule, group: Group, now: float) -> float | None:
+    def _anomaly(self, rule: AlertRule, cost: Nanos | None, now: float) -> float | None:
         """The window's cost against the median of the same window in past weeks, those with calls."""
-        past = [self._group(rule, now - week * WEEK_S) for week in range(1, WEEKS + 1)]
+        past = [self._metrics(rule, now - week * WEEK_S).total for week in range(1, WEEKS + 1)]
         known = [each for each in past if each.calls]
         if sum(each.calls for each in known) < rule.min_calls:
             return None
         usual = median(each.cost or 0 for each in known)
-        return None if not usual or group.cost is None else group.cost / usual
+        return None if not usual or cost is None else cost / usual
 
-    def _group(self, rule: AlertRule, end: float) -> Group:
+    def _metrics(self, rule: AlertRule, end: float) -> Metrics:
         """The calls of the window that ends then."""
         key = (window(rule), end, rule.profile, rule.model, rule.tag)
-        if key not in self._groups:
-            query = _query(rule, end - window(rule), end)
-            self._groups[key] = report(self.ledger, query, now=end).total
-        return self._groups[key]
+        if key not in self._known:
+            self._known[key] = metrics(self.ledger, _query(rule, end - window(rule), end), now=end)
+        return self._known[key]
 
 
 def window(rule: AlertRule) -> float:
@@ -104,6 +105,21 @@ def window(rule: AlertRule) -> float:
     if rule.window is not None:
         return rule.window
     return MONEY_WINDOW_S if rule.metric.startswith("cost_") else WINDOW_S
+
+
+def _last_good(ledger: Path, rule: AlertRule) -> float | None:
+    """Unix seconds at which the newest good call began, else the first call; None without calls."""
+    if not ledger.exists():
+        return None
+    query = _query(rule, None, None)
+    with reading(ledger) as db:
+        good = last_success(db, query)
+        if good is not None:
+            return good
+        names = "".join(f" AND coalesce({name}, '') = ?" for name in query.filters)
+        sql = f"SELECT at FROM calls WHERE 1 {names} ORDER BY at LIMIT 1"  # noqa: S608  # our own names
+        first = db.execute(sql, tuple(query.filters.values())).fetchone()
+    return None if first is None else float(first[0])
 
 
 def _query(rule: AlertRule, since: float | None, until: float | None) -> Query:
@@ -153,8 +169,8 @@ def shown(rule: AlertRule, value: float | None) -> str:
 
 
 def spell(seconds: float) -> str:
-    """`45 s`, `15 min`, `1.5 h`, `2 d`."""
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
+    """`45 s`, `15 min`, `26 h`, `3 d`."""
+    for least, size, unit in ((172_800, 86_400, "d"), (3600, 3600, "h"), (60, 60, "min")):
+        if seconds >= least:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.3g} s"
