@@ -1,27 +1,27 @@
 """Exact costs. A price is a table of nano-dollars per token; a cost is one sum, rounded once.
 
+The sums are of whole numbers: prices in the smallest unit that any of their digits needs.
+
 Providers bill a request whole at the rates of the longest threshold that its input passes (they do
 not slice it), and at the rates of the service tier that it was served at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
+from functools import cached_property
 
 from llmctl.core.model import Usage
 from llmctl.core.money import Nanos
-
-EXACT = Context(prec=60)
-"""A price has at most 17 digits and a count 9, so nothing is ever rounded within a sum."""
 
 ZERO = Decimal(0)
 STANDARD = frozenset({"standard", "default", "auto", "standard_only"})
 ALIASES = {"batch": "batches", "fast": "priority"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rates:
     """Nano-dollars per token of each kind. None: no price of its own, see the properties' fallback.
 
@@ -46,6 +46,20 @@ class Rates:
         own: Decimal | None = getattr(self, kind)
         return self.of(FALLBACK[kind]) if own is None else own
 
+    @cached_property
+    def digits(self) -> int:
+        """Decimal places of the longest price."""
+        return max(_digits(self.of(kind)) for kind in KINDS)
+
+    @cached_property
+    def whole(self) -> Mapping[str, int]:
+        """The price of each kind in units of 10 to the minus `digits` nano-dollars."""
+        return {kind: int(self.of(kind).scaleb(self.digits)) for kind in KINDS}
+
+
+def _digits(value: Decimal) -> int:
+    return max(0, -int(value.normalize().as_tuple().exponent))
+
 
 FALLBACK = {
     "cached": "input",
@@ -62,6 +76,7 @@ INPUT_KINDS = ("input", "write", "write_1h", "cached")
 INPUT_MEDIA = ("audio_in", "cached_audio", "image_in")
 OUTPUT_KINDS = ("output", "reasoning")
 OUTPUT_MEDIA = ("audio_out", "image_out")
+KINDS = INPUT_KINDS + INPUT_MEDIA + OUTPUT_KINDS + OUTPUT_MEDIA
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,17 @@ class OffPeak:
 
 
 @dataclass(frozen=True, slots=True)
+class Dearest:
+    """The most that a token of either direction can cost, and a request besides, in parts of a nano-dollar."""
+
+    unit: int
+    """Parts that are one nano-dollar."""
+    input: int
+    output: int
+    request: int
+
+
+@dataclass(frozen=True)
 class Price:
     """What a model costs.
 
@@ -136,6 +162,32 @@ class Price:
             return self.steps
         return self.services.get(ALIASES.get(service, service), self.steps)
 
+    def dearest(self, service: str | None, media: bool, input_tokens: int) -> Dearest:
+        """Of all rates that a request with up to so many input tokens may have."""
+        ladder = self.ladder(service)
+        steps = sum(1 for step in ladder if step.over < input_tokens or step.over == 0)
+        key = (service, media, steps)
+        found = self._dearest.get(key)
+        if found is None:
+            rates = [step.rates for step in ladder if step.over < input_tokens or step.over == 0]
+            found = self._dearest[key] = self._find_dearest(rates, media)
+        return found
+
+    @cached_property
+    def _dearest(self) -> dict[tuple[str | None, bool, int], Dearest]:
+        return {}
+
+    def _find_dearest(self, rates: Sequence[Rates], media: bool) -> Dearest:
+        inputs = INPUT_KINDS + (INPUT_MEDIA if media else ())
+        outputs = OUTPUT_KINDS + (OUTPUT_MEDIA if media else ())
+        amounts = (
+            max(rate.of(kind) for rate in rates for kind in inputs),
+            max(rate.of(kind) for rate in rates for kind in outputs),
+            max(self.request, self.request_most),
+        )
+        digits = max(map(_digits, amounts))
+        return Dearest(10**digits, *(int(amount.scaleb(digits)) for amount in amounts))
+
 
 FREE = Price((Step(0, Rates(ZERO, ZERO)),))
 
@@ -167,15 +219,51 @@ def _rates(ladder: Sequence[Step], usage: Usage) -> Rates:
 
 
 def _at(price: Price, rates: Rates, usage: Usage) -> Nanos:
-    total = price.request
-    for kind, tokens in _split(usage):
-        if tokens:
-            total = EXACT.add(total, EXACT.multiply(rates.of(kind), Decimal(tokens)))
-    return int(total.to_integral_value(ROUND_HALF_EVEN, EXACT))
+    whole = rates.whole
+    total = sum(whole[kind] * tokens for kind, tokens in _split(usage) if tokens)
+    return _rounded(total, rates.digits, price.request)
 
 
-def _split(usage: Usage) -> Iterator[tuple[str, int]]:
+def _rounded(total: int, digits: int, request: Decimal) -> Nanos:
+    """Half to even, once, together with what the request costs besides its tokens."""
+    if request:
+        total, digits = _with(total, digits, request)
+    unit = 10**digits
+    nanos, rest = divmod(total, unit)
+    return nanos + (2 * rest > unit or (2 * rest == unit and nanos % 2))
+
+
+def _with(total: int, digits: int, more: Decimal) -> tuple[int, int]:
+    """The sum in units small enough for both."""
+    finer = max(digits, _digits(more))
+    return total * 10 ** (finer - digits) + int(more.scaleb(finer)), finer
+
+
+def _split(usage: Usage) -> Iterable[tuple[str, int]]:
     """The tokens by kind, each token once: kinds that overlap give way in the order below."""
+    if not _is_rare(usage):
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        thought = min(usage.reasoning_tokens, usage.output_tokens)
+        return (
+            ("cached", cached), ("input", usage.input_tokens - cached),
+            ("reasoning", thought), ("output", usage.output_tokens - thought),
+        )  # fmt: skip
+    return _split_all(usage)
+
+
+def _is_rare(usage: Usage) -> bool:
+    """Whether any tokens are of audio, of images, or written to the cache."""
+    return bool(
+        usage.cache_write_tokens
+        or usage.audio_input_tokens
+        or usage.cached_audio_tokens
+        or usage.image_input_tokens
+        or usage.audio_output_tokens
+        or usage.image_output_tokens
+    )
+
+
+def _split_all(usage: Usage) -> Iterator[tuple[str, int]]:
     left = usage.input_tokens
     cached_audio = min(usage.cached_audio_tokens, usage.cached_tokens)
     hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)

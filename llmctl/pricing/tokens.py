@@ -24,6 +24,7 @@ put in a system prompt of their own, Anthropic one of some 500 tokens for tools.
 BOUND_IMAGE, BOUND_DEAR_IMAGE = 10_240, 50_000
 """The most an image is: 10,000 patches (OpenAI's finest detail), 8 tiles and the base for gpt-4o-mini."""
 
+PLAIN_MESSAGE = {"role", "content"}
 DEAR_IMAGES = "gpt-4o-mini"
 AUDIO_CHARS = 16
 """Base64 characters of audio a token, at least: 32 tokens a second (Gemini) of 0.5 kB (4 kbit/s)."""
@@ -58,13 +59,24 @@ def upper_bound(messages: Sequence[Message], *sent: object, model: str = "") -> 
     `sent` is what goes along and is read as input too, such as a JSON schema or tools; None is nothing.
     `model` lowers the bound of images where it is known.
     """
+    if all(each.keys() == PLAIN_MESSAGE and each["content"].__class__ is str for each in messages):
+        texts = sum(_bytes(each["content"]) + _bytes(str(each["role"])) for each in messages)
+        return texts + _along(sent) + BOUND_MESSAGE * len(messages) + BOUND_REQUEST
     parts = _parts(messages)
-    texts = sum(len(text.encode("utf-8", "surrogatepass")) for text in parts.texts)
+    texts = sum(map(_bytes, parts.texts))
     known = model and DEAR_IMAGES not in model
     images = len(parts.images) * (BOUND_IMAGE if known else BOUND_DEAR_IMAGE)
-    along = sum(BOUND_ALONG + _json_bytes(item) for item in sent if item is not None)
     overhead = BOUND_MESSAGE * (len(messages) + parts.named) + BOUND_REQUEST
-    return texts + images + math.ceil(parts.audio / AUDIO_CHARS) + parts.files + along + overhead
+    return texts + images + math.ceil(parts.audio / AUDIO_CHARS) + parts.files + _along(sent) + overhead
+
+
+def _along(sent: Sequence[object]) -> int:
+    return sum(BOUND_ALONG + _json_bytes(item) for item in sent if item is not None)
+
+
+def _bytes(text: str) -> int:
+    """In UTF-8, a lone surrogate counted as the three bytes that it would have."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def count(what: str | Sequence[Message], model: str = "") -> Count:
