@@ -7,6 +7,7 @@ texts, and each value carries its own BLAKE2b checksum, so that a cut or changed
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from functools import cache as once
 from pathlib import Path
@@ -19,10 +20,22 @@ from llmctl.core.model import Response, Usage
 from llmctl.state.files import private_file, private_folder
 
 SUM = 32
+MODE_RAW = 1
+"""How diskcache marks a value that stands in the table as it is."""
 LOCKED_S = 0.5
 """How long a locked cache is waited for before the call goes on without it."""
 CULL_EVERY = 5_000
 """Grouped entries between two looks at what has expired and at the size."""
+IN_FILES = 32_768
+"""Characters from which diskcache keeps a value in a file of its own, whose name it gives."""
+FIND = """
+    SELECT mode, value FROM Cache WHERE key = ? AND raw = 1 AND (expire_time IS NULL OR expire_time > ?)
+"""
+ADD = """
+    INSERT INTO Cache (key, raw, store_time, expire_time, access_time, size, mode, value)
+    VALUES (?, 1, ?, ?, ?, 0, 1, ?) ON CONFLICT (key, raw) DO NOTHING
+"""
+"""In diskcache's own tables (5.6), at a third of what `get` and `set` take for one small text."""
 STORED = ("text", "model", "finish_reason", "reasoning", "tool_calls", "parsed", "cost", "warnings", "body")
 
 
@@ -54,25 +67,37 @@ class AnswerCache:
         waiting = self._waiting.get(key)
         if waiting is not None:
             return waiting
-        value = self._try(lambda store: store.get(key))
+        value = self._try(self._find, key)
         return unpack(value) if isinstance(value, str) else None
 
     def set(self, key: str, response: Response) -> None:
         if self._group:
             self._waiting[key] = response
         else:
-            self._try(lambda store: store.set(key, pack(response), expire=self.ttl))
+            self._try(lambda store, key: store.set(key, pack(response), expire=self.ttl), key)
 
     def flush(self) -> None:
         """Writes what `set` has gathered."""
         gathered, self._waiting = self._waiting, {}
         if gathered:
-            self._try(lambda store: self._write(store, gathered))
+            self._try(self._write, gathered)
+
+    def _find(self, store: Any, key: str) -> object:
+        found = store._sql(FIND, (key, time.time())).fetchone()
+        if found is None or found[0] == MODE_RAW:
+            return found and found[1]
+        return store.get(key)
 
     def _write(self, store: Any, gathered: Mapping[str, Response]) -> None:
+        now = time.time()
+        until = None if self.ttl is None else now + self.ttl
+        packed = {key: pack(response) for key, response in gathered.items()}
+        small = [(key, now, until, now, text) for key, text in packed.items() if len(text) < IN_FILES]
         with store.transact():
-            for key, response in gathered.items():
-                store.set(key, pack(response), expire=self.ttl)
+            added = store._con.executemany(ADD, small).rowcount if small else 0
+            rest = packed if added < len(small) else packed.keys() - {row[0] for row in small}
+            for key in rest:  # in a file of their own, or there already
+                store.set(key, packed[key], expire=self.ttl)
         self._written += len(gathered)
         if self._written >= CULL_EVERY:
             self._written = 0
@@ -80,7 +105,7 @@ class AnswerCache:
             store.cull()
 
     def remove(self, key: str) -> bool:
-        return bool(self._try(lambda store: store.delete(key)))
+        return bool(self._try(lambda store, key: store.delete(key), key))
 
     def clear(self) -> int:
         """Removes all entries and says how many there were."""
@@ -102,7 +127,7 @@ class AnswerCache:
             self._store.close()
             self._store = None
 
-    def _try(self, use: Callable[[Any], Any]) -> Any:
+    def _try(self, use: Callable[..., Any], *given: Any) -> Any:
         if self._broken:
             return None
         import diskcache
@@ -110,9 +135,15 @@ class AnswerCache:
         try:
             if self._store is None:
                 self._store = _open(self.folder, self.max_bytes, culling=not self._group)
-            return use(self._store)
+            return use(self._store, *given)
         except diskcache.Timeout:
             self._complain("is locked by another process")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                self._broken = True
+                self._complain(f"cannot be used ({error})")
+            else:
+                self._complain("is locked by another process")
         except (sqlite3.Error, OSError, ValueError) as error:
             self._broken = True
             self._complain(f"cannot be used ({error})")
