@@ -120,7 +120,7 @@ class OffPeak:
 
 @dataclass(frozen=True, slots=True)
 class Dearest:
-    """The most that a token of either direction can cost, and a request besides, in parts of a nano-dollar."""
+    """The most that a token of either direction can cost, and a request besides, in parts of a nano."""
 
     unit: int
     """Parts that are one nano-dollar."""
@@ -163,14 +163,14 @@ class Price:
         return self.services.get(ALIASES.get(service, service), self.steps)
 
     def dearest(self, service: str | None, media: bool, input_tokens: int) -> Dearest:
-        """Of all rates that a request with up to so many input tokens may have."""
+        """Of all rates that a request with up to so many input tokens may have, at its tier or the standard."""
         ladder = self.ladder(service)
-        steps = sum(1 for step in ladder if step.over < input_tokens or step.over == 0)
-        key = (service, media, steps)
+        both = self.steps if ladder is self.steps else (*ladder, *self.steps)
+        passed = [step for step in both if step.over < input_tokens or step.over == 0]
+        key = (service, media, len(passed))
         found = self._dearest.get(key)
         if found is None:
-            rates = [step.rates for step in ladder if step.over < input_tokens or step.over == 0]
-            found = self._dearest[key] = self._find_dearest(rates, media)
+            found = self._dearest[key] = self._find_dearest([step.rates for step in passed], media)
         return found
 
     @cached_property
@@ -228,9 +228,9 @@ def _rounded(total: int, digits: int, request: Decimal) -> Nanos:
     """Half to even, once, together with what the request costs besides its tokens."""
     if request:
         total, digits = _with(total, digits, request)
-    unit = 10**digits
+    unit = int(10**digits)
     nanos, rest = divmod(total, unit)
-    return nanos + (2 * rest > unit or (2 * rest == unit and nanos % 2))
+    return nanos + int(2 * rest > unit or (2 * rest == unit and nanos % 2 == 1))
 
 
 def _with(total: int, digits: int, more: Decimal) -> tuple[int, int]:
@@ -306,17 +306,6 @@ def most(
     that audio or images go in or may come out. A service tier may be refused and the standard one
     be served in its place, so the dearer of the two counts.
     """
-    steps = {id(step): step for step in (*price.ladder(service), *price.steps)}.values()
-    rates = [step.rates for step in steps if step.over < input_tokens or step.over == 0]
-    inputs = INPUT_KINDS + (INPUT_MEDIA if media else ())
-    outputs = OUTPUT_KINDS + (OUTPUT_MEDIA if media else ())
-    dearest_in = max(rate.of(kind) for rate in rates for kind in inputs)
-    dearest_out = max(rate.of(kind) for rate in rates for kind in outputs)
-    total = EXACT.add(
-        max(price.request, price.request_most),
-        EXACT.add(
-            EXACT.multiply(dearest_in, Decimal(input_tokens)),
-            EXACT.multiply(dearest_out, Decimal(max_output_tokens)),
-        ),
-    )
-    return int(total.to_integral_value(ROUND_CEILING, EXACT))
+    dear = price.dearest(service, media, input_tokens)
+    total = dear.input * input_tokens + dear.output * max_output_tokens + dear.request
+    return -(-total // dear.unit)

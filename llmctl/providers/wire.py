@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientTimeout
     from yarl import URL
 
+    from llmctl.providers.direct import Direct, Reply, Watch
+
 ERROR_BYTES = 65_536
 TICK = 0.001
 """Seconds by which a timer may be early."""
@@ -43,8 +45,12 @@ class Wire:
         self.max_bytes = max_bytes
         self.proxies = proxies or {}
         self._session: ClientSession | None = None
+        self._direct: Direct | None = None
 
     async def close(self) -> None:
+        if self._direct is not None:
+            self._direct.close()
+            self._direct = None
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -69,7 +75,7 @@ class Wire:
     async def _opened(self, call: HttpCall, request: Request) -> Stream:
         limits = Limits(request)
         response = await self._head(call, limits)
-        stream = Stream(response, limits, self.max_bytes)
+        stream = Stream(response, limits, self.max_bytes, self._opened_session()[1].watch)
         if response.status == 200:
             return stream
         try:
@@ -78,29 +84,34 @@ class Wire:
             stream.close()
         raise classify.from_status(response.status, stream.headers, body, limits.model)
 
-    async def _head(self, call: HttpCall, limits: Limits) -> ClientResponse:
+    async def _head(self, call: HttpCall, limits: Limits) -> ClientResponse | Reply:
         """Sends the request and waits for the answer's head."""
-        import asyncio
-
-        session = self._open_session()  # loads aiohttp the first time, which is not the provider's delay
+        session, direct = self._opened_session()  # loads aiohttp the first time: not the provider's delay
+        proxy = self._proxy(call.url)
+        until = limits.until(limits.timeouts.first)
         try:
-            async with asyncio.timeout_at(limits.until(limits.timeouts.first)):
+            if call.method == "POST" and proxy is None:
+                return await direct.post(call.url, call.headers, call.body, limits.connect(), until)
+            import asyncio
+
+            async with asyncio.timeout_at(until):
                 return await session.request(
                     call.method,
                     address(call.url),
                     data=call.body or None,
                     headers=call.headers,
                     allow_redirects=False,
-                    proxy=self._proxy(call.url),
+                    proxy=proxy,
                     timeout=limits.connect(),
                 )
         except _troubles() as error:
             raise limits.failure(error, "first", started=False) from None
 
-    def _open_session(self) -> ClientSession:
-        if self._session is None:
+    def _opened_session(self) -> tuple[ClientSession, Direct]:
+        if self._session is None or self._direct is None:
             from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
+            from llmctl.providers.direct import LONGEST_LINE, Direct
             from llmctl.providers.lookup import Lookup
 
             resolver: Any = Lookup()  # its methods are all that aiohttp asks for
@@ -109,10 +120,11 @@ class Wire:
                 cookie_jar=DummyCookieJar(),
                 timeout=ClientTimeout(total=None),
                 skip_auto_headers=("User-Agent", "Content-Type"),
-                max_line_size=65_536,
-                max_field_size=65_536,
+                max_line_size=LONGEST_LINE,
+                max_field_size=LONGEST_LINE,
             )
-        return self._session
+            self._direct = Direct(self._session)
+        return self._session, self._direct
 
     def _proxy(self, url: str) -> str | None:
         return self.proxies.get(url.partition(":")[0]) if self.proxies else None
@@ -121,8 +133,11 @@ class Wire:
 class Stream:
     """One answer's body: read whole, in chunks as they come, or event by event."""
 
-    def __init__(self, response: ClientResponse, limits: Limits, max_bytes: int) -> None:
+    def __init__(
+        self, response: ClientResponse | Reply, limits: Limits, max_bytes: int, watch: Watch
+    ) -> None:
         self._response = response
+        self._watch = watch
         self._content = response.content
         self._limits = limits
         self._max_bytes = max_bytes
@@ -183,10 +198,12 @@ class Stream:
         return chunk
 
     async def _waited(self) -> bytes:
-        import asyncio
-
-        async with asyncio.timeout_at(self._limits.until(self._limits.timeouts.idle)):
+        until = self._limits.until(self._limits.timeouts.idle)
+        self._watch.set(self._content, until)
+        try:
             return await self._content.readany()
+        finally:
+            self._watch.call_off(self._content)
 
 
 class Limits:
@@ -242,5 +259,6 @@ def address(url: str) -> URL:
 def _troubles() -> tuple[type[Exception], ...]:
     """What the network and aiohttp raise; named when something was raised, since aiohttp loads late."""
     from aiohttp import ClientError
+    from aiohttp.http_exceptions import HttpProcessingError
 
-    return OSError, ValueError, EOFError, ClientError
+    return OSError, ValueError, EOFError, ClientError, HttpProcessingError

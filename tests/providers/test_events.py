@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from llmctl.providers.events import Parser
 
-DATA = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20), min_size=1, max_size=3)
+DATA = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20), min_size=1, max_size=3
+)
 NOISE = st.sampled_from(["", ": a comment", "event: message", "id: 7", "retry: 10", "data-not: x"])
 EVENTS = st.lists(st.tuples(NOISE, DATA), max_size=6)
 

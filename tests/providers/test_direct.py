@@ -1,0 +1,116 @@
+"""Posting without a session: connections are used again, time limits ring, headers cannot be smuggled."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from llmctl.providers.direct import Direct, Watch, Way, head
+
+from ..server.client import TestServer
+
+BODY = b'{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}'
+
+
+class Waiter:
+    """Remembers what it was told."""
+
+    told: BaseException | None = None
+
+    def set_exception(self, exc: BaseException, /) -> None:
+        self.told = exc
+
+
+def test_a_watch_rings_for_what_is_late_and_for_nothing_else() -> None:
+    """One timer serves all limits, the earlier ones that come later among them."""
+
+    async def go() -> tuple[Waiter, ...]:
+        loop = asyncio.get_running_loop()
+        watch = Watch(loop)
+        early, late, done = Waiter(), Waiter(), Waiter()
+        watch.set(late, loop.time() + 60)
+        watch.set(done, loop.time() + 0.01)
+        watch.set(early, loop.time() + 0.005)
+        watch.call_off(done)
+        await asyncio.sleep(0.05)
+        return early, late, done
+
+    early, late, done = asyncio.run(go())
+    assert type(early.told) is TimeoutError
+    assert (late.told, done.told) == (None, None)
+
+
+def test_a_watch_goes_on_after_it_has_rung() -> None:
+    """What is due after the first ring is not forgotten."""
+
+    async def go() -> tuple[Waiter, Waiter]:
+        loop = asyncio.get_running_loop()
+        watch = Watch(loop)
+        first, second = Waiter(), Waiter()
+        watch.set(first, loop.time() + 0.005)
+        watch.set(second, loop.time() + 0.02)
+        await asyncio.sleep(0.06)
+        return first, second
+
+    assert all(type(each.told) is TimeoutError for each in asyncio.run(go()))
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\0b", "a\rb"])
+def test_a_header_cannot_begin_another(value: str) -> None:
+    """A profile's header is data, also where it holds a line break."""
+
+    async def go() -> bytes:
+        from aiohttp import ClientSession
+
+        async with ClientSession() as session:
+            return head(Way(session, "http://127.0.0.1:1/v1"), {"X-Own": value}, 3)
+
+    with pytest.raises(ValueError, match="line break"):
+        asyncio.run(go())
+
+
+def test_a_connection_is_used_again(server: TestServer) -> None:
+    """One connection serves one request after another; a new one each would cost more than the request."""
+
+    async def go() -> list[int]:
+        from aiohttp import ClientSession, ClientTimeout
+
+        statuses = []
+        async with ClientSession() as session:
+            direct = Direct(session)
+            for _ in range(5):
+                until = asyncio.get_running_loop().time() + 5
+                url = server.openai + "/chat/completions"
+                headers = {"Content-Type": "application/json", "Authorization": "Bearer x"}
+                reply = await direct.post(url, headers, BODY, ClientTimeout(), until)
+                while not reply.content.at_eof():
+                    await reply.content.readany()
+                statuses.append(reply.status)
+                reply.release()
+            direct.close()
+        return statuses
+
+    assert asyncio.run(go()) == [200] * 5
+    assert server.stats()["connections"] == 1
+
+
+def test_a_body_left_unread_ends_its_connection(server: TestServer) -> None:
+    """What is left of one answer must never be taken for the next one."""
+
+    async def go() -> int:
+        from aiohttp import ClientSession, ClientTimeout
+
+        async with ClientSession() as session:
+            direct = Direct(session)
+            for _ in range(3):
+                until = asyncio.get_running_loop().time() + 5
+                url = server.openai + "/chat/completions"
+                reply = await direct.post(
+                    url, {"Content-Type": "application/json"}, BODY, ClientTimeout(), until
+                )
+                reply.close()
+            return len(direct._ways[url].idle)
+
+    assert asyncio.run(go()) == 0
+    assert server.stats()["connections"] == 3
