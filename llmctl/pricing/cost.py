@@ -163,7 +163,7 @@ class Price:
         return self.services.get(ALIASES.get(service, service), self.steps)
 
     def dearest(self, service: str | None, media: bool, input_tokens: int) -> Dearest:
-        """Of all rates that a request with up to so many input tokens may have, at its tier or the standard."""
+        """Of all rates that a request with up to so many input tokens may have, of either tier."""
         ladder = self.ladder(service)
         both = self.steps if ladder is self.steps else (*ladder, *self.steps)
         passed = [step for step in both if step.over < input_tokens or step.over == 0]
