@@ -28,7 +28,6 @@ class Lost:
     attempts: int
     cost: int
     status: str = "lost"
-    error: str = "lost"
 
 
 def calls(db: sqlite3.Connection, query: Query, now: float) -> list[Lost]:

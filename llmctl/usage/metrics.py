@@ -28,7 +28,7 @@ from llmctl.usage.report import Group, Query, checked, group_of
 from llmctl.usage.schema import reading
 
 DIVIDED = ("profile", "model", "provider", "tag")
-_BY = (*DIVIDED, "status", "error")
+_BY = (*DIVIDED, "status")
 SHORTEST = rollup.SIZES[-1]
 """Seconds of the shortest slot."""
 
@@ -94,7 +94,11 @@ def metrics(db_path: Path, query: Query, *, now: float | None = None) -> Metrics
         return Metrics(query, Group(), {}, None, True, {name: {} for name in DIVIDED})
     with reading(db_path) as db:
         found, exact = select.tallies(db, query, where, time.time() if now is None else now)
+        errors = _errors(db, query)
         last = last_success(db, query)
+    for key, tally in found.items():
+        if key[-1] == "lost":
+            errors["lost"] = errors.get("lost", 0) + tally.sums[0]
     for tally in found.values():
         tally.latency.compact()
         tally.ttft.compact()
@@ -102,10 +106,6 @@ def metrics(db_path: Path, query: Query, *, now: float | None = None) -> Metrics
     total = select.Tally()
     for tally in found.values():
         total.merge(tally)
-    errors: dict[str, int] = {}
-    for key, tally in found.items():
-        if failed := tally.sums[0] - tally.ok:
-            errors[key[-1]] = errors.get(key[-1], 0) + failed
     errors = dict(sorted(errors.items(), key=lambda each: (-each[1], each[0])))
     return Metrics(query, group_of({}, total), errors, last, exact, parts)
 
@@ -120,6 +120,25 @@ def _merged(found: Mapping[select.Key, select.Tally], place: int) -> dict[str, s
 def _groups(tallies: Mapping[str, select.Tally]) -> dict[str, Group]:
     groups = {name: group_of({}, tally) for name, tally in tallies.items()}
     return dict(sorted(groups.items(), key=lambda each: (-(each[1].cost or 0), -each[1].calls, each[0])))
+
+
+def _errors(db: sqlite3.Connection, query: Query) -> dict[str, int]:
+    """Failed calls by type; lost ones are not among them."""
+    filters = "".join(f" AND coalesce(t.{name}, '') = ?" for name in query.filters)
+    slots = f"""
+        SELECT error, sum(calls) FROM errors WHERE size = ? AND slot >= ? AND slot < ?
+            AND kind IN (SELECT id FROM kinds AS t WHERE TRUE {filters}) GROUP BY 1
+    """  # noqa: S608  # our own names
+    rows = f"""
+        SELECT coalesce(error, ''), count(*) FROM calls AS t
+        WHERE at >= ? AND at < ? AND status <> 'ok' {filters} GROUP BY 1
+    """  # noqa: S608  # our own names
+    found: dict[str, int] = {}
+    for size, first, last in rollup.cover(*query.window):
+        window = (size, first, last) if size else (first, last)
+        for error, calls in db.execute(slots if size else rows, (*window, *query.filters.values())):
+            found[error] = found.get(error, 0) + calls
+    return found
 
 
 def last_success(db: sqlite3.Connection, query: Query) -> float | None:

@@ -13,7 +13,7 @@ from llmctl.core.money import Nanos, to_usd
 from llmctl.usage import select, times
 from llmctl.usage.schema import reading
 
-BY = ("day", "hour", "month", "model", "profile", "provider", "tag", "run", "status", "error")
+BY = ("day", "hour", "month", "model", "profile", "provider", "tag", "run", "status")
 RANKS = (0.5, 0.95, 0.99)
 FAR = 1e15
 """Seconds, thirty million years."""
@@ -186,12 +186,12 @@ def _sorted(groups: list[Group], by: tuple[str, ...]) -> list[Group]:
 
 def group_of(key: Mapping[str, str], tally: select.Tally) -> Group:
     """A tally with its key ('' for none), for people."""
-    calls, asked, said, cached, thought, cost, unpriced, saved, unsaved, attempts, retries = tally.sums
+    calls, hits, asked, said, cached, thought, cost, unpriced, saved, unsaved, attempts, retries = tally.sums
     return Group(
         key={name: value or None for name, value in key.items()},
         calls=calls,
         ok=tally.ok,
-        cached=tally.cached,
+        cached=hits,
         input_tokens=asked,
         output_tokens=said,
         cached_tokens=cached,

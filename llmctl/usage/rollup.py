@@ -1,8 +1,8 @@
 """Sums kept as calls come in, so that a report never reads a million rows.
 
-Every call is counted in one slot of each of three lengths, by UTC: 15 minutes (all offsets of zones
-in use are multiples of it), an hour and six hours. Any window is a few whole slots, long ones in
-the middle, and two ragged edges that are read from the calls themselves.
+Every call is counted in one slot of each of five lengths, by UTC: 15 minutes (all offsets of zones
+in use are multiples of it), an hour, six hours, a day and a week. Any window is a few whole slots,
+long ones in the middle, and two ragged edges that are read from the calls themselves.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from typing import Any, NamedTuple
 from llmctl.usage import peaks
 from llmctl.usage.histogram import bucket, pack
 
-SIZES = (21600, 3600, 900)
+SIZES = (604800, 86400, 21600, 3600, 900)
 """Seconds, longest first; each is a multiple of the next."""
+RUN_SIZE = 21600
+"""The slots that are kept once more, divided by run too."""
 
 SUMS = (
-    "calls", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
+    "calls", "hits", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
     "cost", "unpriced", "saved", "unsaved", "attempts", "retries", "latency", "ttft",
 )  # fmt: skip
 """What is added up.
 
-`unpriced` and `unsaved` count the calls whose cost or saving is unknown, `retries` the attempts
-after the first one of each call.
+`hits` are calls that a cache answered, `retries` the attempts after the first one of each call;
+`unpriced` and `unsaved` count the calls whose cost or saving is unknown.
 """
 
 SECONDS = ("latency", "ttft")
 
-KIND = ("profile", "model", "provider", "tag", "status", "error", "hit")
+KIND = ("profile", "model", "provider", "tag", "status")
 
 _SUMMED = f"""
     {" ".join(f"{name} {'REAL' if name in SECONDS else 'INTEGER'} NOT NULL," for name in SUMS)}
@@ -53,7 +55,15 @@ TABLES = f"""
         {_SUMMED}
         PRIMARY KEY (size, slot, kind)
     ) WITHOUT ROWID;
-    CREATE TABLE runs (                -- the longest slots once more, divided by run too
+    CREATE TABLE errors (              -- failed calls by type of error
+        size INTEGER NOT NULL,
+        slot INTEGER NOT NULL,
+        kind INTEGER NOT NULL REFERENCES kinds,
+        error TEXT NOT NULL,
+        calls INTEGER NOT NULL,
+        PRIMARY KEY (size, slot, kind, error)
+    ) WITHOUT ROWID;
+    CREATE TABLE runs (                -- some slots once more, divided by run too
         slot INTEGER NOT NULL,
         run TEXT NOT NULL,
         kind INTEGER NOT NULL REFERENCES kinds,
@@ -80,44 +90,57 @@ def _upsert(table: str, *key: str) -> str:
 
 ADD_SLOT = _upsert("slots", "size", "slot", "kind")
 ADD_RUN = _upsert("runs", "slot", "run", "kind")
+ADD_ERROR = """
+    INSERT INTO errors (size, slot, kind, error, calls) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (size, slot, kind, error) DO UPDATE SET calls = calls + excluded.calls
+"""
 
 
 def _rebuild() -> str:
+    """The shortest slots from the calls, each longer size from the next shorter one."""
     shortest = SIZES[-1]
     summed = ", ".join(SUMMED)
     sums = ", ".join(f"sum({name})" for name in SUMS)
     sums += "".join(f", histogram_sum({name})" for name in HISTOGRAMS)
     sums += "".join(f", peaks_sum({name})" for name in PEAKS)
     own = ", ".join(f"coalesce({name}, '')" for name in KIND)
+    same = " AND ".join(f"kinds.{name} = coalesce(calls.{name}, '')" for name in KIND)
+    kinds = f"JOIN kinds ON {same}"
     slots = "".join(
         f"""
         INSERT INTO slots (size, slot, kind, {summed})
-        SELECT {size}, slot / {size // shortest}, kind, {sums} FROM parts GROUP BY 2, 3;
+        SELECT {size}, slot / {size // shorter}, kind, {sums} FROM slots WHERE size = {shorter} GROUP BY 2, 3;
+        INSERT INTO errors SELECT {size}, slot / {size // shorter}, kind, error, sum(calls)
+        FROM errors WHERE size = {shorter} GROUP BY 2, 3, 4;
         """  # noqa: S608  # our own names
-        for size in SIZES
+        for size, shorter in zip(SIZES[-2::-1], SIZES[:0:-1], strict=True)
     )
     return f"""
         DELETE FROM slots;
         DELETE FROM runs;
+        DELETE FROM errors;
         INSERT OR IGNORE INTO kinds ({", ".join(KIND)}) SELECT DISTINCT {own} FROM calls;
         CREATE TEMP TABLE parts AS
         SELECT CAST(at / {shortest} AS INTEGER) AS slot, run, kinds.id AS kind, count(*) AS calls,
-            sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
+            count(hit) AS hits, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
             sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens,
             coalesce(sum(cost), 0) AS cost, sum(cost IS NULL) AS unpriced,
             coalesce(sum(saved), 0) AS saved, sum(saved IS NULL) AS unsaved,
             sum(attempts) AS attempts, sum(max(attempts - 1, 0)) AS retries,
-            coalesce(sum(latency) FILTER (WHERE kinds.hit = ''), 0) AS latency,
-            coalesce(sum(ttft) FILTER (WHERE kinds.hit = ''), 0) AS ttft,
-            histogram(latency) FILTER (WHERE kinds.hit = '') AS latencies,
-            histogram(ttft) FILTER (WHERE kinds.hit = '') AS ttfts,
-            peaks(latency * 1000000, calls.id) FILTER (WHERE kinds.hit = '') AS slowest,
+            coalesce(sum(latency) FILTER (WHERE hit IS NULL), 0) AS latency,
+            coalesce(sum(ttft) FILTER (WHERE hit IS NULL), 0) AS ttft,
+            histogram(latency) FILTER (WHERE hit IS NULL) AS latencies,
+            histogram(ttft) FILTER (WHERE hit IS NULL) AS ttfts,
+            peaks(latency * 1000000, calls.id) FILTER (WHERE hit IS NULL) AS slowest,
             peaks(cost, calls.id) FILTER (WHERE cost > 0) AS dearest
-        FROM calls JOIN kinds ON {" AND ".join(f"kinds.{name} = coalesce(calls.{name}, '')" for name in KIND)}
-        GROUP BY 1, 2, 3;
+        FROM calls {kinds} GROUP BY 1, 2, 3;
+        INSERT INTO slots (size, slot, kind, {summed})
+        SELECT {shortest}, slot, kind, {sums} FROM parts GROUP BY 2, 3;
+        INSERT INTO errors SELECT {shortest}, CAST(at / {shortest} AS INTEGER), kinds.id, coalesce(error, ''),
+            count(*) FROM calls {kinds} WHERE calls.status <> 'ok' GROUP BY 2, 3, 4;
         {slots}
         INSERT INTO runs (slot, run, kind, {summed})
-        SELECT slot / {SIZES[0] // shortest}, run, kind, {sums} FROM parts GROUP BY 1, 2, 3;
+        SELECT slot / {RUN_SIZE // shortest}, run, kind, {sums} FROM parts GROUP BY 1, 2, 3;
         DROP TABLE parts;
     """  # noqa: S608  # our own names
 
@@ -126,11 +149,11 @@ REBUILD = _rebuild()
 """Makes all slots anew from the calls: for a new version, changed prices and removed calls."""
 
 
-Kind = tuple[str, str, str, str, str, str, str]
+Kind = tuple[str, str, str, str, str]
 """What a slot's calls have in common, in the order of `KIND`."""
 
-PLACE = ("at", "run", *KIND)
-"""The columns of a call that say where it counts."""
+PLACE = ("at", "run", *KIND, "error", "hit")
+"""The columns of a call that say where and as what it counts."""
 AMOUNTS = (
     "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
     "cost", "saved", "attempts", "latency", "ttft", "id",
@@ -141,7 +164,7 @@ AMOUNTS = (
 class Cell:
     """The calls of one run and kind in one slot."""
 
-    __slots__ = ("dearest", "latencies", "slowest", "sums", "ttfts")
+    __slots__ = ("dearest", "errors", "latencies", "slowest", "sums", "ttfts")
 
     def __init__(self) -> None:
         self.sums: list[float] = [0] * len(SUMS)
@@ -149,38 +172,41 @@ class Cell:
         self.ttfts: dict[int, int] = {}
         self.slowest: peaks.Peaks = []
         self.dearest: peaks.Peaks = []
+        self.errors: dict[str, int] = {}
 
     def add(self, amounts: tuple[Any, ...], hit: bool) -> None:
         """Adds a call, by its `AMOUNTS`."""
         asked, said, cached, thought, cost, saved, attempts, latency, ttft, call = amounts
         sums = self.sums
         sums[0] += 1
-        sums[1] += asked
-        sums[2] += said
-        sums[3] += cached
-        sums[4] += thought
+        sums[2] += asked
+        sums[3] += said
+        sums[4] += cached
+        sums[5] += thought
         if cost is None:
-            sums[6] += 1
+            sums[7] += 1
         else:
-            sums[5] += cost
+            sums[6] += cost
             if cost > 0:
                 peaks.note(self.dearest, cost, call)
         if saved is None:
-            sums[8] += 1
+            sums[9] += 1
         else:
-            sums[7] += saved
-        sums[9] += attempts
+            sums[8] += saved
+        sums[10] += attempts
         if attempts > 1:
-            sums[10] += attempts - 1
-        if not hit:
-            sums[11] += latency
-            peaks.note(self.slowest, int(latency * 1e6), call)
-            number = bucket(latency)
-            self.latencies[number] = self.latencies.get(number, 0) + 1
-            if ttft is not None:
-                sums[12] += ttft
-                number = bucket(ttft)
-                self.ttfts[number] = self.ttfts.get(number, 0) + 1
+            sums[11] += attempts - 1
+        if hit:
+            sums[1] += 1
+            return
+        sums[12] += latency
+        peaks.note(self.slowest, int(latency * 1e6), call)
+        number = bucket(latency)
+        self.latencies[number] = self.latencies.get(number, 0) + 1
+        if ttft is not None:
+            sums[13] += ttft
+            number = bucket(ttft)
+            self.ttfts[number] = self.ttfts.get(number, 0) + 1
 
     def plus(self, other: Cell) -> Cell:
         both = Cell()
@@ -189,6 +215,7 @@ class Cell:
         both.ttfts = Counter(self.ttfts) + Counter(other.ttfts)
         both.slowest = peaks.largest(self.slowest + other.slowest)
         both.dearest = peaks.largest(self.dearest + other.dearest)
+        both.errors = Counter(self.errors) + Counter(other.errors)
         return both
 
     def values(self) -> tuple[float | bytes | None, ...]:
@@ -204,12 +231,13 @@ Cells = dict[Place, Cell]
 def count(cells: Cells, where: tuple[Any, ...], amounts: tuple[Any, ...]) -> None:
     """Adds a call to the cells in memory, by the values of its `PLACE` and of its `AMOUNTS`."""
     at, run, profile, model, provider, tag, status, error, hit = where
-    kind = (profile, model, provider, tag or "", status, error or "", hit or "")
-    place = (int(at // SIZES[-1]), run, kind)
+    place = (int(at // SIZES[-1]), run, (profile, model, provider, tag or "", status))
     cell = cells.get(place)
     if cell is None:
         cell = cells[place] = Cell()
-    cell.add(amounts, bool(hit))
+    cell.add(amounts, hit is not None)
+    if status != "ok":
+        cell.errors[error or ""] = cell.errors.get(error or "", 0) + 1
 
 
 def write(db: sqlite3.Connection, cells: Cells, ids: dict[Kind, int]) -> None:
@@ -220,7 +248,13 @@ def write(db: sqlite3.Connection, cells: Cells, ids: dict[Kind, int]) -> None:
             ADD_SLOT,
             [(size, slot, _id(db, kind, ids), *cell.values()) for (slot, _, kind), cell in slots.items()],
         )
-    runs = _merged(cells, SIZES[0], by_run=True)
+        failed = (
+            (size, slot, _id(db, kind, ids), error, calls)
+            for (slot, _, kind), cell in slots.items()
+            for error, calls in cell.errors.items()
+        )
+        db.executemany(ADD_ERROR, failed)
+    runs = _merged(cells, RUN_SIZE, by_run=True)
     db.executemany(
         ADD_RUN,
         [(slot, run, _id(db, kind, ids), *cell.values()) for (slot, run, kind), cell in runs.items()],

@@ -17,11 +17,12 @@ EXACT_CALLS = 1000
 """Up to so many calls percentiles are exact, read from the calls themselves."""
 SUMS = rollup.SUMS[:-2]
 LONGEST = rollup.SIZES[0]
+STATUS = rollup.KIND.index("status")
 Key = tuple[str, ...]
 
 _ROWS = """
-    sum(status = 'ok'), count(hit), count(*),
-    sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(reasoning_tokens),
+    sum(status = 'ok'), count(*), count(hit), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
+    sum(reasoning_tokens),
     coalesce(sum(cost), 0), sum(cost IS NULL), coalesce(sum(saved), 0), sum(saved IS NULL),
     sum(attempts), sum(max(attempts - 1, 0)),
     0, collect(latency) FILTER (WHERE hit IS NULL),
@@ -29,34 +30,32 @@ _ROWS = """
     FROM pieces CROSS JOIN calls AS t ON t.at >= pieces.first AND t.at < pieces.last WHERE pieces.size = 0
 """
 _SUMMED = f"""
-    sum(calls * (status = 'ok')), sum(calls * (hit <> '')), {", ".join(f"sum({name})" for name in SUMS)},
+    {", ".join(f"sum({name})" for name in SUMS)},
     sum(latency), histogram_join(latencies), sum(ttft), histogram_join(ttfts)
-    FROM pieces CROSS JOIN {{}} AS s ON s.slot >= pieces.first AND s.slot < pieces.last
-    JOIN kinds AS t ON t.id = s.kind WHERE pieces.size > 0
-"""
-_SLOTS = _SUMMED.format("slots") + " AND s.size = pieces.size"
-_RUNS = _SUMMED.format("runs")
+    FROM pieces CROSS JOIN {{}} AS s ON s.slot >= pieces.first AND s.slot < pieces.last {{}}
+    WHERE pieces.size > 0 AND s.kind IN (SELECT id FROM kinds AS t WHERE TRUE {{}})
+"""  # noqa: S608  # our own names
+_SLOTS = ("slots", "AND s.size = pieces.size")
+_RUNS = ("runs", "")
 
 
 class Tally:
-    """The sums of one group, in the order of `SUMS`."""
+    """The sums of one group, in the order of `SUMS`, `ok` of its calls went well."""
 
-    __slots__ = ("cached", "latency", "ok", "sums", "ttft")
+    __slots__ = ("latency", "ok", "sums", "ttft")
 
     def __init__(self) -> None:
         self.sums = [0] * len(SUMS)
         self.ok = 0
-        self.cached = 0
         self.latency = Samples()
         self.ttft = Samples()
 
-    def add(self, ok: int, cached: int, sums: Sequence[int]) -> None:
+    def add(self, ok: int, sums: Sequence[int]) -> None:
         self.ok += ok
-        self.cached += cached
         self.sums = list(map(add, self.sums, sums)) if self.sums[0] else list(sums)
 
     def merge(self, other: Tally) -> None:
-        self.add(other.ok, other.cached, other.sums)
+        self.add(other.ok, other.sums)
         self.latency.merge(other.latency)
         self.ttft.merge(other.ttft)
 
@@ -72,7 +71,7 @@ def tallies(
         exact, found = True, reader.read(True)
     for call in lost.calls(db, query, now):
         tally = found.setdefault(reader.key_of(call), Tally())
-        tally.add(0, 0, (1, 0, 0, 0, 0, call.cost, 1, 0, 0, call.attempts, call.attempts - 1))
+        tally.add(0, (1, 0, 0, 0, 0, 0, call.cost, 1, 0, 0, call.attempts, call.attempts - 1))
     return found, exact
 
 
@@ -101,40 +100,53 @@ class _Reader:
     def read(self, exact: bool) -> dict[Key, Tally]:
         self.db.execute("CREATE TEMP TABLE IF NOT EXISTS pieces (size INTEGER, first, last, name TEXT)")
         self.db.execute("DELETE FROM pieces")
-        sizes = () if exact else (LONGEST,) if self.by_run else rollup.SIZES
+        sizes = () if exact else (rollup.RUN_SIZE,) if self.by_run else rollup.SIZES
         self.db.executemany("INSERT INTO pieces VALUES (?, ?, ?, ?)", self._pieces(sizes))
         found: dict[Key, Tally] = {}
-        for row in self._rows(_ROWS, "t"):
-            tally = self._tally(found, row)
-            tally.latency.exact(row[-3])
-            tally.ttft.exact(row[-1])
+        for name, *values, ok, latency, ttft, sums in self._read_calls():
+            tally = self._tally(found, name, values)
+            tally.add(ok, sums)
+            tally.latency.exact(latency)
+            tally.ttft.exact(ttft)
         if exact:
             return found
-        for row in self._rows(_RUNS, "s") if self.by_run else self._rows(_SLOTS, "t"):
-            tally = self._tally(found, row)
-            tally.latency.rolled(row[-3], row[-4])
-            tally.ttft.rolled(row[-1], row[-2])
+        for name, run, kind, latency, ttft, sums in self._read_slots():
+            at_hand = dict(zip(rollup.KIND, kind, strict=True), run=run)
+            tally = self._tally(found, name, [at_hand[column] for column in self.columns])
+            tally.add(sums[0] if kind[STATUS] == "ok" else 0, sums)
+            tally.latency.rolled(*latency)
+            tally.ttft.rolled(*ttft)
         return found
 
-    def _rows(self, what: str, run: str) -> Iterator[tuple[Any, ...]]:
-        """Of calls or slots; `run` is the table that knows the run."""
-        homes = [run if name == "run" else "t" for name in self.columns]
-        names = [
-            "pieces.name",
-            *(f"coalesce({home}.{name}, '')" for home, name in zip(homes, self.columns, strict=True)),
-        ]
+    def _read_calls(self) -> Iterator[tuple[Any, ...]]:
+        """Of the ragged edges: the name of the time, the columns' values, ok, times, sums."""
+        names = ["pieces.name", *(f"coalesce(t.{name}, '')" for name in self.columns)]
         # A piece's number is the order they are read in, so nothing has to be sorted by its name.
-        places = ", ".join(["pieces.rowid", *(str(place + 2) for place in range(len(homes)))])
+        places = ", ".join(["pieces.rowid", *(str(place + 2) for place in range(len(self.columns)))])
         # Every name in it is one of ours; what users say is bound.
-        sql = f"SELECT {', '.join(names)}, {what} {self.conditions} GROUP BY {places}"
-        return iter(self.db.execute(sql, self.values))
+        sql = f"SELECT {', '.join(names)}, {_ROWS} {self.conditions} GROUP BY {places}"
+        size = len(names)
+        for row in self.db.execute(sql, self.values):
+            yield *row[: size + 1], row[-3], row[-1], row[size + 1 : size + 1 + len(SUMS)]
 
-    def _tally(self, found: dict[Key, Tally], row: tuple[Any, ...]) -> Tally:
-        size = len(self.columns) + 1
-        tally = found.setdefault(
-            self._key(row[0], dict(zip(self.columns, row[1:size], strict=True))), Tally()
-        )
-        tally.add(row[size], row[size + 1], row[size + 2 : size + 2 + len(SUMS)])
+    def _read_slots(self) -> Iterator[tuple[Any, ...]]:
+        """Of the whole slots: the name of the time, run and kind, times, sums.
+
+        By the kinds' numbers, which are cheaper to group by than what they stand for.
+        """
+        rows = self.db.execute(f"SELECT id, {', '.join(rollup.KIND)} FROM kinds")  # noqa: S608
+        kinds = {row[0]: row[1:] for row in rows}
+        run = "s.run" if self.by_run else "''"
+        what = _SUMMED.format(*(_RUNS if self.by_run else _SLOTS), self.conditions)
+        sql = f"SELECT pieces.name, {run}, s.kind, {what} GROUP BY pieces.rowid, 2, 3"
+        for name, run, kind, *sums, latency, latencies, ttft, ttfts in self.db.execute(sql, self.values):
+            yield name, run, kinds[kind], (latencies, latency), (ttfts, ttft), sums
+
+    def _tally(self, found: dict[Key, Tally], name: str, values: list[str]) -> Tally:
+        key = self._key(name, dict(zip(self.columns, values, strict=True)))
+        tally = found.get(key)
+        if tally is None:
+            tally = found[key] = Tally()
         return tally
 
     def _key(self, name: str, values: dict[str, str]) -> Key:

@@ -63,7 +63,7 @@ def test_filters_and_window(tmp_path: Path) -> None:
     assert watched(path, tag="").total.calls == 20
     assert watched(path, model="none").last_success is None
     with pytest.raises(UsageError, match="--by"):
-        report(path, Query(by=("mood",)))
+        report(path, Query(by=("error",)))
 
 
 def test_retries_are_attempts_after_the_first(tmp_path: Path) -> None:

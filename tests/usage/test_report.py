@@ -132,8 +132,6 @@ def named(fact: dict[str, Any], by: str, tz: str) -> str | None:
             return str(fact["model"]).partition("/")[0]
         case "status":
             return "failed" if fact["kind"] == "failed" else "ok"
-        case "error":
-            return "server_error" if fact["kind"] == "failed" else None
         case "run":
             return str(fact["run_id"])
     return fact[by] or None

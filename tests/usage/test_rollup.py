@@ -49,10 +49,10 @@ def test_an_empty_window_has_no_parts() -> None:
 
 def contents(db: sqlite3.Connection) -> list[list[tuple[object, ...]]]:
     """Slots and runs by name, their sums rounded as sums of floats are."""
-    names = "profile, model, provider, tag, status, error, hit"
+    names = "profile, model, provider, tag, status"
     sums = (
-        "calls, input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, unpriced, saved, unsaved,"
-        " attempts, retries, round(latency, 6), round(ttft, 6),"
+        "calls, hits, input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, unpriced, saved,"
+        " unsaved, attempts, retries, round(latency, 6), round(ttft, 6),"
         " hex(peaks_sum(slowest)), hex(peaks_sum(dearest)),"
         " hex(histogram_sum(latencies)), hex(histogram_sum(ttfts))"
     )
@@ -64,7 +64,10 @@ def contents(db: sqlite3.Connection) -> list[list[tuple[object, ...]]]:
         f"SELECT slot, run, {names}, {sums} FROM runs JOIN kinds ON kinds.id = kind"
         f" GROUP BY slot, run, {names} ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"
     )
-    return [sorted(map(sorted_hex, rows), key=repr) for rows in (slots, runs)]
+    errors = db.execute(
+        f"SELECT size, slot, {names}, error, calls FROM errors JOIN kinds ON kinds.id = kind ORDER BY 1, 2, 3"
+    )
+    return [*(sorted(map(sorted_hex, rows), key=repr) for rows in (slots, runs)), sorted(errors, key=repr)]
 
 
 def sorted_hex(row: tuple[object, ...]) -> tuple[object, ...]:
