@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmctl.core.errors import StorageError
+from llmctl.core.files import private_descriptor
 
 VERSION = 1
 HEAD = 8 + 1 + 1 + 1
@@ -156,7 +157,7 @@ def look(path: Path) -> Iterator[Record]:
 
 def _open(path: Path) -> int:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = private_descriptor(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}", hint="choose another output with -o") from None
     try:

@@ -73,9 +73,9 @@ def _profile(opened: Services) -> str:
 
 
 def _home(opened: Services) -> str:
-    from llmctl.state.files import private_folder
+    from llmctl.core.files import private_folder
 
-    return f"{private_folder(opened.home)}, writable, its owner's alone"
+    return f"{private_folder(opened.home, link=True)}, writable, its owner's alone"
 
 
 def _ledger(opened: Services) -> str:

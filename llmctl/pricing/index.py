@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llmctl.core.errors import ConfigError
+from llmctl.core.errors import ConfigError, StorageError
+from llmctl.core.files import private_folder
 
 if TYPE_CHECKING:
     import sqlite3
@@ -119,7 +120,7 @@ def open_index(source: Path, folder: Path, *, fresh: bool = False) -> Index:
     try:
         _build(path, stamp, entries, facts)
         return SqliteIndex(path, stamp)
-    except (OSError, sqlite3.Error, ValueError, KeyError, TypeError):
+    except (OSError, StorageError, sqlite3.Error, ValueError, KeyError, TypeError):
         return MemoryIndex(entries, facts)  # a folder that cannot be written costs time, not the answer
 
 
@@ -190,7 +191,7 @@ def _build(path: Path, stamp: str, entries: Mapping[str, Entry], facts: Facts) -
     import sqlite3
     import tempfile
 
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     handle, draft = tempfile.mkstemp(prefix=".prices-", suffix=".db", dir=path.parent)
     os.close(handle)
     try:

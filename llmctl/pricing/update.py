@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmctl.core.errors import ConfigError, StorageError
+from llmctl.core.files import private_folder
 from llmctl.pricing.book import FETCHED, PriceBook
 from llmctl.pricing.cost import Price
 from llmctl.pricing.entry import read_entry
@@ -53,7 +54,7 @@ def install(body: bytes, folder: Path) -> Changes:
     if len(body) > MOST_BYTES:
         raise ConfigError(f"not a price file: {len(body):,} bytes")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         with tempfile.TemporaryDirectory(prefix=".update-", dir=folder) as room:
             # Not by the name that a book may replace with the installed prices.
             draft = Path(room) / "draft.json"

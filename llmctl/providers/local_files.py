@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmctl.core.errors import ConfigError, StorageError
+from llmctl.core.errors import ConfigError
+from llmctl.core.files import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,10 +60,7 @@ class HostFiles:
         except OSError as error:
             raise ConfigError(f"cannot read the weights {weights}: {error.strerror}") from error
         folder = home.absolute() / "local"
-        try:
-            private_folder(folder)
-        except OSError as error:
-            raise StorageError(f"cannot use the folder {folder}: {error.strerror}") from error
+        private_folder(folder)
         identity = "\0".join((os.uname().nodename, str(path), str(stat.st_size), str(stat.st_mtime_ns)))
         return cls(folder, hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16])
 
@@ -113,13 +111,6 @@ class HostFiles:
         """Remove all of them; only for who holds the lock exclusively."""
         for path in self.folder.glob(f"{self.key}.*"):
             path.unlink(missing_ok=True)
-
-
-def private_folder(folder: Path) -> None:
-    """Make `folder`, and a missing home above it, for this user alone."""
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    folder.chmod(0o700)
 
 
 def try_lock(fd: int, *, exclusive: bool) -> bool:

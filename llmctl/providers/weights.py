@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from llmctl.core.errors import ConfigError, ConnectionFailed, StorageError
-from llmctl.providers.local_files import private_folder
+from llmctl.core.files import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

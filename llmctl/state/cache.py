@@ -9,15 +9,19 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from functools import cache as once
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from llmctl.core.canonical import digest
+from llmctl.core.errors import StorageError
+from llmctl.core.files import private_file, private_folder
 from llmctl.core.model import Response, Usage
-from llmctl.state.files import private_file, private_folder
+from llmctl.state.text_disk import text_disk
+
+if TYPE_CHECKING:
+    from llmctl.state.sealed import Seal
 
 SUM = 32
 MODE_RAW = 1
@@ -50,8 +54,12 @@ class AnswerCache:
         warn: Callable[[str], None],
         *,
         group: bool = False,
+        seal: Callable[[], Seal] | None = None,
     ) -> None:
-        """`group`: what is set waits for `flush`, which writes it in one transaction."""
+        """`group`: what is set waits for `flush`, which writes it in one transaction.
+
+        `seal`: entries are encrypted by it, and kept under names that only it knows.
+        """
         self.folder = folder
         self.ttl = ttl
         self.max_bytes = max_bytes
@@ -61,20 +69,42 @@ class AnswerCache:
         self._group = group
         self._waiting: dict[str, Response] = {}
         self._written = 0
+        self._make_seal = seal
+        self._made: Seal | None = None
+
+    @property
+    def _seal(self) -> Seal | None:
+        if self._made is None and self._make_seal is not None:
+            self._made = self._make_seal()
+        return self._made
 
     def get(self, key: str) -> Response | None:
         """The stored answer, or None: not there, expired, damaged, or the cache is out of order."""
         waiting = self._waiting.get(key)
         if waiting is not None:
             return waiting
-        value = self._try(self._find, key)
-        return unpack(value) if isinstance(value, str) else None
+        name = self._name(key)
+        value = self._try(self._find, name)
+        if self._seal is not None and isinstance(value, str):
+            value = self._seal.open(value, name)
+        return unpack(value, name) if isinstance(value, str) else None
 
     def set(self, key: str, response: Response) -> None:
         if self._group:
             self._waiting[key] = response
         else:
-            self._try(lambda store, key: store.set(key, pack(response), expire=self.ttl), key)
+            name, value = self._packed(key, response)
+            self._try(lambda store, name: store.set(name, value, expire=self.ttl), name)
+
+    def _name(self, key: str) -> str:
+        """Under which name an answer is kept."""
+        return key if self._seal is None else self._seal.name(key)
+
+    def _packed(self, key: str, response: Response) -> tuple[str, str]:
+        """Under which name, and how, it is kept."""
+        name = self._name(key)
+        text = pack(response, name)
+        return name, text if self._seal is None else self._seal.close(text, name)
 
     def flush(self) -> None:
         """Writes what `set` has gathered."""
@@ -82,22 +112,22 @@ class AnswerCache:
         if gathered:
             self._try(self._write, gathered)
 
-    def _find(self, store: Any, key: str) -> object:
-        found = store._sql(FIND, (key, time.time())).fetchone()
+    def _find(self, store: Any, name: str) -> object:
+        found = store._sql(FIND, (name, time.time())).fetchone()
         if found is None or found[0] == MODE_RAW:
             return found and found[1]
-        return store.get(key)
+        return store.get(name)
 
     def _write(self, store: Any, gathered: Mapping[str, Response]) -> None:
         now = time.time()
         until = None if self.ttl is None else now + self.ttl
-        packed = {key: pack(response) for key, response in gathered.items()}
-        small = [(key, now, until, now, text) for key, text in packed.items() if len(text) < IN_FILES]
+        packed = dict(self._packed(key, response) for key, response in gathered.items())
+        small = [(name, now, until, now, text) for name, text in packed.items() if len(text) < IN_FILES]
         with store.transact():
             added = store._con.executemany(ADD, small).rowcount if small else 0
             rest = packed if added < len(small) else packed.keys() - {row[0] for row in small}
-            for key in rest:  # in a file of their own, or there already
-                store.set(key, packed[key], expire=self.ttl)
+            for name in rest:  # in a file of their own, or there already
+                store.set(name, packed[name], expire=self.ttl)
         self._written += len(gathered)
         if self._written >= CULL_EVERY:
             self._written = 0
@@ -105,7 +135,7 @@ class AnswerCache:
             store.cull()
 
     def remove(self, key: str) -> bool:
-        return bool(self._try(lambda store, key: store.delete(key), key))
+        return bool(self._try(lambda store, name: store.delete(name), self._name(key)))
 
     def clear(self) -> int:
         """Removes all entries and says how many there were."""
@@ -160,10 +190,14 @@ def _open(folder: Path, max_bytes: int, *, culling: bool) -> Any:
     import diskcache
 
     private_folder(folder)
+    try:
+        private_file(folder / "cache.db", make=True)
+    except StorageError as error:  # somebody else's: a cache out of order, no reason to stop
+        raise ValueError(error.message) from None
     store = diskcache.Cache(
         str(folder),
         timeout=LOCKED_S,
-        disk=_text_disk(),
+        disk=text_disk(),
         size_limit=max_bytes,
         eviction_policy="least-recently-stored",
         statistics=0,
@@ -176,52 +210,18 @@ def _open(folder: Path, max_bytes: int, *, culling: bool) -> Any:
     return store
 
 
-@once
-def _text_disk() -> type:
-    """The Disk class, made when diskcache is first needed."""
-    import re
-
-    from diskcache import Disk
-    from diskcache.core import MODE_RAW, MODE_TEXT
-
-    own_name = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]+\.val\Z")
-
-    class TextDisk(Disk):  # type: ignore[misc]  # diskcache ships no types
-        def put(self, key: object) -> tuple[object, bool]:
-            if not isinstance(key, str):
-                raise ValueError("cache keys are texts")
-            return key, True
-
-        def get(self, key: object, raw: object) -> object:
-            return key if raw else None
-
-        def store(self, value: object, read: object, key: object = None) -> Any:
-            if not isinstance(value, str):
-                raise ValueError("cache values are texts")
-            return super().store(value, False, key=key)
-
-        def fetch(self, mode: int, filename: str | None, value: object, read: object) -> object:
-            if mode == MODE_RAW:
-                return value if isinstance(value, str) else None
-            if mode == MODE_TEXT and filename and own_name.match(filename):
-                return super().fetch(mode, filename, value, False)
-            return None
-
-    return TextDisk
-
-
-def pack(response: Response) -> str:
-    """Checksum, then JSON."""
+def pack(response: Response, name: str) -> str:
+    """Checksum over the entry's name and the JSON, then the JSON."""
     fields = {name: getattr(response, name) for name in STORED}
     fields["usage"] = {name: getattr(response.usage, name) for name in Usage.__slots__}
     data = orjson.dumps(fields)
-    return digest(data)[:SUM] + data.decode()
+    return digest(name.encode() + data)[:SUM] + data.decode()
 
 
-def unpack(value: str) -> Response | None:
-    """The answer of a stored text, None where the checksum or the form is wrong."""
+def unpack(value: str, name: str) -> Response | None:
+    """The answer of a stored text, None where the checksum, the name or the form is wrong."""
     data = value[SUM:].encode("utf-8", "replace")
-    if digest(data)[:SUM] != value[:SUM]:
+    if digest(name.encode() + data)[:SUM] != value[:SUM]:
         return None
     try:
         fields = orjson.loads(data)

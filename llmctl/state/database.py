@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmctl.core.errors import StorageError
-from llmctl.state.files import private_file, private_folder
+from llmctl.core.files import private_descriptor, private_file, private_folder
 
 WAIT_S = 15.0
 """How long a locked file is waited for."""
@@ -22,7 +22,8 @@ def connect(path: Path, migrations: Sequence[str], wait: float = WAIT_S) -> sqli
 
     A commit outlives the process at once, but not a power cut: that may take the last ones.
     """
-    private_folder(path.parent)
+    private_folder(path.parent, link=True)
+    private_file(path, make=True)
     try:
         db = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
         if _version(db) != len(migrations):
@@ -43,7 +44,7 @@ def _version(db: sqlite3.Connection) -> int:
 def _migrate(db: sqlite3.Connection, path: Path, migrations: Sequence[str], wait: float) -> None:
     """One process at a time brings the tables up to date; the others wait and find it done."""
     until = time.monotonic() + wait
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    lock = private_descriptor(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR)
     try:
         while not _locked(lock):
             if time.monotonic() > until:

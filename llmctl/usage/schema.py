@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llmctl.core.errors import StorageError
-from llmctl.state.files import private_file, private_folder
+from llmctl.core.files import private_descriptor, private_file, private_folder
 from llmctl.usage import histogram, peaks, rollup
 
 WAIT_S = 15.0
@@ -87,7 +87,8 @@ MIGRATIONS = (
 
 def connect(path: Path) -> sqlite3.Connection:
     """The ledger, made or brought up to date. StorageError where it is corrupt, locked or unwritable."""
-    private_folder(path.parent)
+    private_folder(path.parent, link=True)
+    private_file(path, make=True)
     try:
         db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
         _register(db)
@@ -120,6 +121,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
+    private_file(path)
     address = f"{path.absolute().as_uri()}?mode=ro"
     db = sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, uri=True)
     if version(db) != len(MIGRATIONS):
@@ -142,7 +144,7 @@ def version(db: sqlite3.Connection) -> int:
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     """One process at a time brings the tables up to date; the others wait and find it done."""
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    lock = private_descriptor(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR)
     try:
         _wait_for(lock, path)
         found = version(db)
