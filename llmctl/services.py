@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl.config import find, resolve
-from llmctl.core.errors import ConfigError, Interrupted
+from llmctl.core.errors import AuthError, ConfigError, Interrupted
+from llmctl.core.hidden import KEYS
 from llmctl.core.model import Quota, Request, Response, Target, Usage
 from llmctl.core.money import Nanos
 from llmctl.core.profile import Profile
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from llmctl.resilience.pool import Pools
     from llmctl.stages.retry import Allowance
     from llmctl.state.cache import AnswerCache
+    from llmctl.state.sealed import Seal
     from llmctl.usage.desk import Desk, Purse
     from llmctl.usage.ledger import SqliteLedger
     from llmctl.watch import Watch
@@ -91,12 +94,14 @@ class Secrets:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._known: dict[str, str] = {}
+        KEYS.watch(environ)
 
     def resolve(self, reference: str) -> str:
         if reference not in self._known:
             from llmctl.config.keys import resolve as read_key
 
             self._known[reference] = read_key(reference, self._environ)
+            KEYS.add(self._known[reference])
         return self._known[reference]
 
 
@@ -136,8 +141,7 @@ class Services:
         self.run_id = os.urandom(8).hex()
         self.secrets = Secrets(environ)
         self._wanted = name
-        self._providers: dict[tuple[str, str | None], Provider] = {}
-        os.umask(0o077)
+        self._providers: dict[tuple[str, str | None, tuple[tuple[str, str], ...]], Provider] = {}
 
     @cached_property
     def places(self) -> find.Places:
@@ -186,7 +190,17 @@ class Services:
     def open_cache(self, ttl: float | None = None, max_bytes: int = 2**30) -> AnswerCache:
         from llmctl.state.cache import AnswerCache
 
-        return AnswerCache(self.home / "cache", ttl, max_bytes, self.warn, group=self.group)
+        seal = self._seal if self.profile.cache.encrypt else None
+        return AnswerCache(self.home / "cache", ttl, max_bytes, self.warn, group=self.group, seal=seal)
+
+    def _seal(self) -> Seal:
+        from llmctl.state.sealed import Seal
+
+        reference = self.profile.cache.encrypt or ""
+        try:
+            return Seal(self.secrets.resolve(reference), reference)
+        except AuthError as error:  # no provider refused it: the profile names a key that is not there
+            raise ConfigError(f"cache.encrypt: {error.message}", hint=error.hint) from None
 
     def keep(self, response: Response) -> bool:
         """Whether an answer may be stored: the asked model's, worth it (`min_cost`), not to be blocked."""
@@ -365,10 +379,20 @@ class Services:
 
     def provider_of(self, target: Target) -> Provider:
         """The target's provider, made once."""
-        key = (target.model, target.api_base)
+        key = (target.model, target.api_base, tuple(target.headers.items()))
         if key not in self._providers:
-            self._providers[key] = self._make_provider(target)
+            self._providers[key] = self._make_provider(self.opened(target))
         return self._providers[key]
+
+    def opened(self, target: Target) -> Target:
+        """The target with the values of those headers that are references. AuthError where one has none."""
+        from llmctl.config.schema import is_reference
+
+        headers = {
+            name: self.secrets.resolve(value) if is_reference(value) else value
+            for name, value in target.headers.items()
+        }
+        return dataclasses.replace(target, headers=headers) if headers else target
 
     def _make_provider(self, target: Target) -> Provider:
         from llmctl.providers.catalog import house
@@ -396,7 +420,7 @@ class Services:
         """Asks for the provider's models with one of the target's keys. LlmctlError where it is refused."""
         from llmctl.providers.listing import listing
 
-        call = listing(target, self.secrets.resolve(reference))
+        call = listing(self.opened(target), self.secrets.resolve(reference))
         deadline = self.clock.monotonic() + target.timeouts.total
         await self._wire.post(call, Request(target, (), deadline=deadline))
 

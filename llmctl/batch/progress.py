@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from llmctl.batch.tally import Tally
+from llmctl.core.hidden import mask
 from llmctl.core.money import show_usd
 
 EVERY_S = 10.0
@@ -61,7 +62,7 @@ def _live() -> Any:
 
 
 def say(text: str) -> None:
-    sys.stderr.write(f"llmctl: {text}\n")
+    sys.stderr.write(f"llmctl: {mask(text)}\n")
     sys.stderr.flush()
 
 

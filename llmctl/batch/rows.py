@@ -11,7 +11,8 @@ import orjson
 from llmctl.batch.lines import MAX_LINE, RawRow
 from llmctl.batch.messages import Messages, checked
 from llmctl.batch.strict import RowError, Wrong, as_written, careful, kind, loads
-from llmctl.config.schema import has_open_key, suggest
+from llmctl.config.schema import suggest
+from llmctl.core.hidden import has_open_key, names_key
 
 NOTHING: Mapping[str, Any] = {}
 FIELDS = frozenset({"prompt", "messages", "id", "model", "system", "params", "tag"})
@@ -204,6 +205,8 @@ def _optional(value: Mapping[str, Any], field: str) -> str | None:
     """A text; null and the empty text (an empty cell of a table) are no text."""
     found = value.get(field)
     if found is None or found.__class__ is str:
+        if found and field in ("tag", "model") and has_open_key(found):
+            raise _open_key()
         return found or None
     raise Wrong(f"{field!r} must be a text, not {kind(found)}", f"write {field!r} in quotes, or leave it out")
 
@@ -224,6 +227,8 @@ def _params(params: Any) -> Mapping[str, Any]:
     for child in params.values():
         if child.__class__ is float and abs(child) >= EXACT_FLOAT:
             raise Wrong("a parameter is beyond 64 bits", "write a smaller number")
+    if any(names_key(name) for name in params):
+        raise _open_key()
     _refuse_open_keys(params)
     return params  # type: ignore[no-any-return]  # a dict, as just seen
 

@@ -18,8 +18,8 @@ import orjson
 
 from llmctl.batch.tally import Tally
 from llmctl.core.errors import LlmctlError
+from llmctl.core.files import private_folder
 from llmctl.state import owner
-from llmctl.state.files import private_folder
 
 FOLDER = "running"
 EVERY_S = 1.0

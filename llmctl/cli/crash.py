@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 import traceback
 from importlib.metadata import PackageNotFoundError, version
@@ -12,19 +13,19 @@ from pathlib import Path
 from llmctl import __version__
 from llmctl.config.find import data_folder
 from llmctl.core.errors import StorageError
-from llmctl.state.files import private_folder
+from llmctl.core.files import private_folder, private_open
+from llmctl.core.hidden import mask
 
 
 def write_log(error: BaseException, args: list[str]) -> Path | None:
     """Where it was written; None where it could not be. Of the command line only options' names stay."""
     home = Path(os.environ.get("LLMCTL_HOME") or data_folder(os.environ))
-    names = [arg.partition("=")[0] if arg.startswith("-") else "…" for arg in args]
     text = "\n".join(
         [
             f"llmctl {__version__}, Python {platform.python_version()}",
             f"{platform.system()} {platform.machine()}",
             ", ".join(f"{name} {_version(name)}" for name in ("typer", "aiohttp", "litellm", "diskcache")),
-            "llmctl " + " ".join(names),
+            "llmctl " + " ".join(map(_name, args)),
             *(
                 f"  {frame.filename}:{frame.lineno} in {frame.name}"
                 for frame in traceback.extract_tb(error.__traceback__)
@@ -35,11 +36,17 @@ def write_log(error: BaseException, args: list[str]) -> Path | None:
     try:
         folder = private_folder(home / "logs")
         path = folder / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-        path.write_text(text + "\n", encoding="utf-8")
-        path.chmod(0o600)
+        with private_open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, "w") as file:
+            file.write(mask(text) + "\n")
     except (OSError, StorageError):
         return None
     return path
+
+
+def _name(arg: str) -> str:
+    """An option without its value; everything else may be a text of the user."""
+    found = re.match(r"--[a-z][a-z-]{1,30}(?=\Z|=)|-[A-Za-z]", arg)
+    return found[0] if found else "…"
 
 
 def _version(name: str) -> str:

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from llmctl.core.errors import LlmctlError, StorageError, UsageError
+from llmctl.core.hidden import mask
 
 TYPER_ERRORS = ("ClickException", "UsageError", "BadParameter", "NoSuchOption", "MissingParameter")
 
 
 def guarded(command: Callable[[], Any], args: list[str]) -> int:
     """The exit code of `command`. Interrupts, closed pipes, full devices and bugs included."""
+    os.umask(0o077)  # whatever we write, and whatever a library does, is its owner's alone
     _speak_utf8()
     _die_politely()
     try:
@@ -82,6 +84,8 @@ def _as_usage(error: Exception) -> UsageError | None:
             message: str = error.format_message()  # type: ignore[attr-defined]  # a ClickException
             context = getattr(error, "ctx", None)
             path = context.command_path if context is not None else "llmctl"
+            if message.startswith("Got unexpected extra argument"):  # a prompt, or a key: not repeated
+                message = "more arguments than expected: quote a text of several words"
             return UsageError(message.rstrip("."), hint=f"see {path} --help")
     return None
 
@@ -102,12 +106,20 @@ def _bug(error: BaseException, args: list[str]) -> int:
 def _traceback(error: BaseException) -> None:
     import traceback
 
-    _line("".join(traceback.format_exception(error)).rstrip())
+    _line(scrubbed("".join(traceback.format_exception(error)).rstrip()))
+
+
+def scrubbed(text: str) -> str:
+    """A traceback without what people keep to themselves: foreign errors quote what they were given."""
+    from llmctl.core.profile import PRIVACY_KINDS, PrivacyRule
+    from llmctl.privacy.redact import Redactor
+
+    return Redactor(PrivacyRule(redact=PRIVACY_KINDS, max_chars=0)).redact(text)
 
 
 def _line(text: str) -> None:
     try:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(mask(text) + "\n")
         sys.stderr.flush()
     except OSError:
         return

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from llmctl.core.errors import ConfigError, UsageError
+from llmctl.core.hidden import has_open_key, names_key
 from llmctl.core.money import Nanos, to_nanos
 
 MOST_USD = 1e9
@@ -62,10 +63,26 @@ def key_values(pairs: Iterable[str], option: str) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
+        refuse_key(pair, option)
+        if names_key(key.strip()) and value:
+            raise open_key(f"{option} {key.strip()}")
         if not equals or not key.strip():
             raise UsageError(f"{option} {pair}: not key=value", hint=f"for example {option} temperature=0.2")
         found[key.strip()] = _value(value, f"{option} {pair}")
     return found
+
+
+def refuse_key(text: str | None, option: str) -> None:
+    """UsageError where an option's value holds a maker's key: other users see command lines."""
+    if text and has_open_key(text):
+        raise open_key(option)
+
+
+def open_key(option: str) -> UsageError:
+    return UsageError(
+        f"{option}: a key is never written on the command line",
+        hint="put it in the environment and name it in the profile: keys: [env:NAME]",
+    )
 
 
 def usd(text: str, option: str) -> Nanos:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from llmctl.cli.inputs import refuse_key
 from llmctl.cli.options import current
 from llmctl.cli.session import services
 from llmctl.core.errors import AccountError, ConfigError, LlmctlError, MissingExtra, UsageError
@@ -52,6 +53,7 @@ def put(
     reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="keyring:SERVICE/NAME")],
 ) -> int:
     """Store a key in the system's keyring. It is asked for, or read from stdin, never an argument."""
+    refuse_key(reference, "REFERENCE")
     service, slash, name = reference.removeprefix("keyring:").partition("/")
     if not reference.startswith("keyring:") or not (service and slash and name):
         raise UsageError(f"{reference}: only a keyring's keys are stored", hint="write keyring:SERVICE/NAME")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from llmctl.cli.failure import one_line
 from llmctl.cli.options import Globals, current
+from llmctl.core.hidden import mask
 from llmctl.services import Services
 
 
@@ -24,4 +25,4 @@ def warner(options: Globals) -> Callable[[str], None]:
 
 
 def warn(text: str) -> None:
-    sys.stderr.write(f"llmctl: warning: {one_line(text)}\n")
+    sys.stderr.write(f"llmctl: warning: {mask(one_line(text))}\n")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmctl.ask import Ask, asked
-from llmctl.cli.inputs import key_values
+from llmctl.cli.inputs import key_values, refuse_key
 from llmctl.core.model import CacheMode
 from llmctl.core.money import to_usd
 from llmctl.recipe import Prepared, Recipe
@@ -117,6 +117,8 @@ def options_of(kind: type[Wording]) -> dict[str, inspect.Parameter]:
 
 def ask_of(services: Services, asking: Wording, prompt: str = "", **more: Any) -> Ask:
     """The question; `more` are further fields of Ask. UsageError, ConfigError for what is wrong in it."""
+    refuse_key(asking.model, "-m")
+    refuse_key(getattr(asking, "tag", None), "--tag")
     params = key_values(asking.option or [], "-O")
     ask = Ask(
         prompt=prompt,

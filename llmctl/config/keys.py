@@ -55,7 +55,7 @@ def describe(reference: str) -> str:
 
 
 def _checked(reference: str, value: str) -> str:
-    if value.endswith("\n"):
+    if value.endswith("\n") and not reference.startswith("env:"):  # files and commands end with one
         value = value[:-1].removesuffix("\r")
     if not value.strip():
         raise AuthError(

@@ -10,16 +10,12 @@ from typing import Any
 
 from llmctl.config.nodes import Node, ProfileError
 from llmctl.core.fields import Rule
+from llmctl.core.hidden import has_open_key, names_key
 from llmctl.core.money import to_nanos
 from llmctl.core.profile import Profile
 
 REFERENCE = r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|cmd:.+|keyring:[^/]+/.+)"
 REFERENCES = "write env:NAME, file:PATH, cmd:COMMAND or keyring:SERVICE/NAME"
-OPEN_KEY = (
-    r"(?<![A-Za-z0-9])(sk-[A-Za-z0-9_-]{16,}|gsk_[A-Za-z0-9]{16,}|xai-[A-Za-z0-9]{16,}"
-    r"|AIza[A-Za-z0-9_-]{30,}|AKIA[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|[rs]k_live_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{20,})"
-)
 SHORTEST_KEY = 15
 BOUNDED = ("number", "money", "duration", "amount")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -45,10 +41,23 @@ def refuse_open_keys(root: Node) -> None:
             )
 
 
-def has_open_key(text: str) -> bool:
-    """Whether a text holds what looks like a known maker's key. Compiled when first needed: it is large."""
-    starts = ("sk-", "gsk_", "xai-", "AIza", "AKIA", "gh", "xox", "k_live_", "hf_")
-    return any(start in text for start in starts) and re.search(OPEN_KEY, text) is not None
+def refuse_keys_in(node: Node, path: str) -> None:
+    """Parameters and headers named like a key: a header may be a reference, a parameter holds none."""
+    for name, child in node.value.items() if isinstance(node.value, dict) else ():
+        where = f"{path}.{name}"
+        if names_key(name) and isinstance(child.value, str):
+            if not path.endswith(".headers"):
+                hint = "take it out; the model's `keys: [env:NAME]` says where its key is"
+                raise fail(child, where, "a key has no place among the parameters", hint)
+            if not is_reference(child.value):
+                raise fail(child, where, "a key is written out in the open", REFERENCES)
+        if name in ("headers", "extra_headers", "default_headers", "extra_body"):
+            refuse_keys_in(child, where)
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text is a reference to a key, and not the key."""
+    return re.fullmatch(REFERENCE, text) is not None
 
 
 def build(of: type, node: Node, path: str) -> Any:
@@ -136,7 +145,7 @@ def _flag(rule: Rule, node: Node, path: str) -> bool:
 def _text(rule: Rule, node: Node, path: str) -> str:
     if isinstance(node.value, dict | list | bool) or node.value is None:
         raise fail(node, path, f"a text is wanted, not {_kind(node)}")
-    if rule.reference and not re.fullmatch(REFERENCE, str(node.value)):
+    if rule.reference and not is_reference(str(node.value)):
         raise fail(node, path, "a key must be a reference, never the key itself", REFERENCES)
     return str(node.value)
 
@@ -158,7 +167,7 @@ def _texts(rule: Rule, node: Node, path: str) -> tuple[str, ...]:
     found = tuple(str(read(single, item, f"{path}[{n}]")) for n, item in enumerate(items))
     if path.endswith("keys"):
         for item, value in zip(items, found, strict=True):
-            if not re.fullmatch(REFERENCE, value):
+            if not is_reference(value):
                 raise fail(item, path, "a key must be a reference, never the key itself", REFERENCES)
     return found
 
@@ -167,6 +176,8 @@ def _values(rule: Rule, node: Node, path: str) -> Mapping[str, Any]:
     if not isinstance(node.value, dict):
         raise fail(node, path, f"a map is wanted, not {_kind(node)}")
     _finite(node, path)
+    if path.endswith(("params", "headers")):
+        refuse_keys_in(node, path)
     plain: Mapping[str, Any] = node.plain()
     return plain
 

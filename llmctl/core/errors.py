@@ -88,12 +88,14 @@ class LlmctlError(Exception):
 
         `partial` is there only where some text had come before it failed.
         """
+        from llmctl.core.hidden import mask
+
         shown = self.response.text if self.response and self.may_show else ""
         partial = {"partial": shown} if shown else {}
         return {
             "type": self.type,
-            "message": self.message,
-            "hint": self.hint or None,
+            "message": mask(self.message),
+            "hint": mask(self.hint) or None,
             "status": self.status,
             "retryable": self.retryable,
             "retry_after_s": self.retry_after,

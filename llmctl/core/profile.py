@@ -140,7 +140,7 @@ class CacheRule:
     """USD; cheaper answers are not stored."""
     max_bytes: int = whole(2**30, 2**20)
     """Room on disk; what was stored first goes first."""
-    encrypt: str | None = text(None)
+    encrypt: str | None = reference()
     """Reference to a key, of 32 characters or more, that answers on disk are encrypted with; null: none."""
     semantic: SemanticRule = section(SemanticRule)
     """Answers for nearly equal prompts."""

@@ -41,6 +41,7 @@ class OpenAICodec:
         self.reasoning = target.provider in ("openai", "azure") and bool(REASONING.match(target.bare_model))
         self.own = target.provider == "openai"
         self.house = house(target.provider)
+        self.headers = target.headers
 
     def encode(self, request: Request, key: str | None) -> HttpCall:
         body: dict[str, Any] = {
@@ -54,7 +55,7 @@ class OpenAICodec:
             body["stream"] = True
             if not self.house.plainstream:
                 body["stream_options"] = {"include_usage": True}
-        headers = {"Content-Type": "application/json", "User-Agent": "llmctl", **request.target.headers}
+        headers = {"Content-Type": "application/json", "User-Agent": "llmctl", **self.headers}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         return HttpCall(self.url, headers, orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS))
