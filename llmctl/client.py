@@ -42,6 +42,7 @@ WISHES = frozenset(
         "template",
         "variables",
         "examples",
+        "inside",
         "choose",
         "seed",
         "cot",

@@ -85,9 +85,7 @@ class Recipe:
                 {"role": "system", "content": clean(system)},
                 *(m for m in found if m["role"] != "system"),
             )
-        if prompt.strip() and name is None:
-            found = (*found, {"role": "user", "content": clean(prompt)})
-        return found
+        return _followed(found, clean(prompt)) if prompt.strip() and name is None else found
 
     @property
     def examples_by(self) -> str | None:
@@ -134,6 +132,14 @@ class Room:
 
 
 PLAIN = Recipe()
+
+
+def _followed(messages: tuple[Message, ...], prompt: str) -> tuple[Message, ...]:
+    """The messages with the prompt behind the last user text: some models take no two user turns in a row."""
+    *before, last = messages
+    if last["role"] != "user":
+        return (*messages, {"role": "user", "content": prompt})
+    return (*before, {**last, "content": f"{last['content']}\n\n{prompt}"})
 
 
 def plain(prompt: str, system: str | None, history: Sequence[Message]) -> tuple[Message, ...]:

@@ -348,7 +348,13 @@ class Services:
         return LazyAnswers(self.takes_schema)
 
     def takes_schema(self, request: Request) -> bool:
-        """Whether the model takes a JSON schema itself; else it is put into the text."""
+        """Whether the model takes a JSON schema itself; else it is put into the text.
+
+        A model that is held to a schema can write no steps, so what asks for steps goes into the text;
+        the embedded model fits nothing without its grammar.
+        """
+        if request.cot and request.target.provider != "local":
+            return False
         if request.target.provider in GRAMMAR:
             return True
         entry = self.prices.info(request.target.model)

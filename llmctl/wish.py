@@ -16,6 +16,7 @@ from llmctl.recipe import Prepared, Recipe, Room
 if TYPE_CHECKING:
     from llmctl.prompts.attach import Attachment
     from llmctl.prompts.examples import Chooser, Likeness
+    from llmctl.prompts.model import ExamplesRule
     from llmctl.prompts.render import Renderer
     from llmctl.prompts.shorten import Shortener
     from llmctl.services import Services
@@ -36,6 +37,8 @@ class Wish:
     template: str | None = None
     variables: Sequence[str] | Mapping[str, Any] = ()
     examples: str | Path | Sequence[Mapping[str, Any]] | None = None
+    inside: bool | None = None
+    """Examples in the system text (True) or as turns; None: as the template says, else as turns."""
     choose: str | None = None
     seed: int = 0
     cot: bool = False
@@ -56,7 +59,7 @@ def prepare(
     if wish == NOTHING:
         return Prepared()
     template = renderer = None
-    if wish.template:
+    if wish.template is not None:
         from llmctl.prompts.render import Renderer
         from llmctl.prompts.templates import Folders, load
 
@@ -72,7 +75,7 @@ def prepare(
         renderer=renderer,
         values=_known(_values(wish.variables), renderer),
         chooser=chooser,
-        inside=bool(rule and rule.inside and not wish.examples),
+        inside=_inside(wish, rule),
         room=measure.room() if chooser else None,
         cot=wish.cot or bool(template and template.cot),
         files=_files(wish.files),
@@ -139,23 +142,32 @@ def _known(values: Mapping[str, Any], renderer: Renderer | None) -> Mapping[str,
     return values
 
 
-def _chooser(wish: Wish, rule: Any, measure: Measure) -> Chooser | None:
-    if not wish.examples and rule is None:
-        if wish.choose:
-            raise UsageError("--examples-how needs examples", hint="name a file with --examples")
+def _chooser(wish: Wish, rule: ExamplesRule | None, measure: Measure) -> Chooser | None:
+    given = wish.examples
+    if given is None and rule is None:
+        if wish.choose is not None or wish.inside is not None:
+            option = "--examples-as" if wish.choose is None else "--examples-how"
+            raise UsageError(f"{option} needs examples", hint="name a file with --examples")
         return None
     from llmctl.prompts import examples
 
-    if not wish.examples:
-        found, how = examples.from_rule(rule), rule.choose
-    elif isinstance(wish.examples, str | Path):
-        found, how = examples.load(Path(wish.examples).expanduser()), "all"
+    if isinstance(given, str | Path):
+        found = examples.load(Path(given).expanduser())
+    elif given is not None:
+        found = [examples.example(row, f"examples[{n}]") for n, row in enumerate(given)]
     else:
-        found = [examples.example(row, f"examples[{n}]") for n, row in enumerate(wish.examples)]
-        how = "all"
-    how = wish.choose or how
+        assert rule is not None
+        found = examples.from_rule(rule)
+    own = rule.choose if rule and given is None else "all"
+    how = own if wish.choose is None else wish.choose
     near = _likeness(measure.services, len(found)) if how.startswith("nearest") else None
     return examples.Chooser(found, how, seed=wish.seed, likeness=near, count=measure.count)
+
+
+def _inside(wish: Wish, rule: ExamplesRule | None) -> bool:
+    if wish.inside is not None:
+        return wish.inside
+    return bool(rule and rule.inside and wish.examples is None)
 
 
 def _likeness(services: Services, examples: int) -> Likeness | None:

@@ -179,4 +179,4 @@ def test_a_row_may_call_its_variable_prompt(home: Home) -> None:
     neither = prepare(home.services, Wish(template=home.template("Say {{ n }}", "neither"))).recipe
     row = {"prompt": "hi", "n": 1}
     said = [[m["content"] for m in recipe.messages("hi", variables=row)] for recipe in (own, other, neither)]
-    assert said == [["Say hi 1"], ["Say hi"], ["Say 1", "hi"]]
+    assert said == [["Say hi 1"], ["Say hi"], ["Say 1\n\nhi"]]

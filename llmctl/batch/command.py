@@ -21,7 +21,7 @@ from llmctl.batch.running import Running
 from llmctl.batch.source import Source
 from llmctl.batch.store import Store, digest_of, digest_of_file
 from llmctl.batch.tally import Tally
-from llmctl.core.errors import Interrupted, LlmctlError, StorageError, UsageError
+from llmctl.core.errors import Interrupted, LlmctlError, PromptRefused, StorageError, UsageError
 from llmctl.core.loop import loop
 from llmctl.services import Services
 
@@ -52,6 +52,8 @@ class Outcome:
     def exit_code(self) -> int:
         if self.halted is not None:
             return self.halted.exit_code
+        if self.summary.get("refused") == self.summary["rows"] > 0:
+            return PromptRefused.exit_code  # as `run` says it: nothing could be sent
         return 9 if self.summary["failed"] or self.summary.get("refused") else 0
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +25,7 @@ from llmctl.services import Services
 if TYPE_CHECKING:
     from llmctl.recipe import Recipe
 
+Block = Literal["first", "last"]
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
@@ -55,9 +57,11 @@ def run(
     options = current()
     opened = services()
     opened.max_cost = None if max_cost is None else usd(max_cost, "--max-cost")
-    shown = Shown(extract, show_reasoning)
-    live = stream and not options.json and not shown.whole
-    ask = ask_of(opened, asking, prompt_text(prompt), on_text=shown.add if live else None)
+    ask = ask_of(opened, asking, prompt_text(prompt))
+    own = ask.recipe.renderer.template.extract if ask.recipe.renderer else None
+    shown = Shown("first" if extract else own, show_reasoning)
+    if stream and not options.json and not shown.whole:
+        ask = replace(ask, on_text=shown.add)
     if dry_run:
         from llmctl.cli.estimate import of_run
 
@@ -88,7 +92,7 @@ async def answer(opened: Services, request: Request) -> Response:
 class Shown:
     """The text that reached stdout so far. A reader that has gone does not end the call: it is paid for."""
 
-    def __init__(self, extract: bool = False, reasoning: bool = False) -> None:
+    def __init__(self, extract: Block | None = None, reasoning: bool = False) -> None:
         self.extract = extract
         self.reasoning = reasoning
         self.texts = 0
@@ -98,13 +102,14 @@ class Shown:
     @property
     def whole(self) -> bool:
         """Whether the answer is shown only once it is whole."""
-        return self.extract or self.reasoning
+        return self.extract is not None or self.reasoning
 
     def answer(self, response: Response) -> None:
         """The answer, where it has not been shown as it came."""
         if self.reasoning and response.reasoning:
             self.add(response.reasoning.rstrip() + "\n\n")
-        self.add(extracted(response.text) if self.extract else response.text)
+        text = response.text if response.parsed is None else fitting(response)
+        self.add(extracted(text, self.extract) if self.extract else text)
 
     def add(self, text: str) -> None:
         if not text or self.failed:
@@ -129,7 +134,7 @@ class Shown:
 def report(opened: Services, response: Response, shown: Shown, options: Globals, recipe: Recipe) -> None:
     shortener = recipe.shortener
     if options.json:
-        more = {"extracted": extracted(response.text)} if shown.extract else {}
+        more = {"extracted": extracted(response.text, shown.extract)} if shown.extract else {}
         more |= {**optimized(opened, shortener, response.model), **searched(recipe)}
         write_json({**envelope(opened, response), **more})
         return
@@ -148,10 +153,17 @@ def report(opened: Services, response: Response, shown: Shown, options: Globals,
             sys.stderr.write(f"llmctl: the nearest examples by {recipe.examples_by}\n")
 
 
-def extracted(text: str) -> str:
-    from llmctl.prompts.blocks import first_block
+def extracted(text: str, which: Block) -> str:
+    from llmctl.prompts.blocks import code_block
 
-    return first_block(text)
+    return code_block(text, which)
+
+
+def fitting(response: Response) -> str:
+    """The text of an answer with a schema: JSON that a script can read, also where it had to be mended."""
+    from llmctl.prompts.answers import as_json
+
+    return as_json(response.text, response.parsed)
 
 
 def summary(response: Response) -> str:

@@ -20,6 +20,7 @@ import typer
 
 from llmctl.ask import Ask, asked
 from llmctl.cli.inputs import key_values, refuse_key
+from llmctl.core.errors import UsageError
 from llmctl.core.model import CacheMode
 from llmctl.core.money import to_usd
 from llmctl.recipe import Prepared, Recipe
@@ -56,6 +57,9 @@ class Wording:
     examples_how: Annotated[
         str | None,
         typer.Option("--examples-how", help="Which: all, first:N, random:N or nearest:N. Default: all."),
+    ] = None
+    examples_as: Annotated[
+        str | None, typer.Option("--examples-as", help="turns, or text: inside the system text.")
     ] = None
     examples_seed: Annotated[int, typer.Option("--examples-seed", help="Decides what random:N draws.")] = 0
     cot: Annotated[bool, typer.Option("--cot", help="Ask for steps; the answer comes apart.")] = False
@@ -133,12 +137,12 @@ def ask_of(services: Services, asking: Wording, prompt: str = "", **more: Any) -
 
 def prepared(services: Services, asking: Wording, params: Mapping[str, Any]) -> Prepared:
     """The recipe that the options describe; the usual one, a prompt alone, costs nothing."""
-    if not any(
-        (
-            *(asking.template, asking.variable, asking.file, asking.examples, asking.examples_how),
-            *(asking.cot, asking.schema, asking.optimize, asking.max_tokens),
-        )
-    ):
+    given = (
+        *(asking.template, asking.schema, asking.max_tokens),
+        *(asking.examples, asking.examples_how, asking.examples_as),
+    )
+    flags = (asking.variable, asking.file, asking.cot, asking.optimize)
+    if not any(flags) and all(value is None for value in given):
         return Prepared()
     from llmctl.wish import Wish, prepare
 
@@ -146,6 +150,7 @@ def prepared(services: Services, asking: Wording, params: Mapping[str, Any]) -> 
         template=asking.template,
         variables=asking.variable or (),
         examples=asking.examples,
+        inside=_inside(asking.examples_as),
         choose=asking.examples_how,
         seed=asking.examples_seed,
         cot=asking.cot,
@@ -155,6 +160,13 @@ def prepared(services: Services, asking: Wording, params: Mapping[str, Any]) -> 
         max_tokens=asking.max_tokens,
     )
     return prepare(services, wish, asking.model, params)
+
+
+def _inside(given: str | None) -> bool | None:
+    """What --examples-as says."""
+    if given not in (None, "turns", "text"):
+        raise UsageError(f"--examples-as {given}: not one of turns, text")
+    return None if given is None else given == "text"
 
 
 def optimized(services: Services, shortener: Shortener | None, model: str) -> dict[str, Any]:

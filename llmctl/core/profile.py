@@ -188,7 +188,7 @@ class PriceRule:
 
 CHECKS = (
     "context", "instructions", "format", "examples", "undefined", "unused", "missing", "placeholder",
-    "secret", "personal", "doubled", "contradiction",
+    "secret", "personal", "doubled", "contradiction", "images",
 )  # fmt: skip
 """What a prompt can be checked for (`prompts.check`); `all` in a profile stands for every one of them."""
 

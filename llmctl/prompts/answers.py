@@ -29,6 +29,9 @@ class Parsed:
     mended: bool = False
     warnings: tuple[str, ...] = ()
 
+    def shown(self, text: str) -> str:
+        return as_json(text, self.value)
+
 
 class Mismatch(SchemaMismatch):
     """An answer that does not fit; `errors` lists why, with JSON paths and without the values."""
@@ -64,6 +67,11 @@ def validate(text: str, schema: Mapping[str, Any], *, cut: bool = False) -> Pars
     if errors:
         raise Mismatch(found or errors)
     return Parsed(mended, mended=True, warnings=("the answer's JSON was broken and has been mended",))
+
+
+def as_json(text: str, value: Any) -> str:
+    """What a reader of JSON is given of an answer: as it came, or its mended value."""
+    return text if _loads(text.strip())[1] else json.dumps(value, ensure_ascii=False)
 
 
 def _fitting(value: Any, schema: Mapping[str, Any]) -> Parsed:
@@ -131,10 +139,11 @@ def ask_again(messages: Sequence[Message], answer: str, errors: Sequence[str]) -
     return (*messages, {"role": "assistant", "content": quoted}, {"role": "user", "content": told})
 
 
-def in_text(messages: Sequence[Message], schema: Mapping[str, Any]) -> tuple[Message, ...]:
-    """The messages with the schema as a text at the end of the last user turn."""
+def in_text(messages: Sequence[Message], schema: Mapping[str, Any], cot: bool = False) -> tuple[Message, ...]:
+    """The messages with the schema as a text at the end of the last user turn; with `cot` after the steps."""
     written = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
-    told = f"Answer with JSON alone, matching this JSON schema:\n{written}"
+    order = "The final answer is JSON alone" if cot else "Answer with JSON alone"
+    told = f"{order}, matching this JSON schema:\n{written}"
     changed = list(messages)
     for number in range(len(changed) - 1, -1, -1):
         if changed[number].get("role") == "user":
@@ -155,7 +164,8 @@ class Answers:
 
         if request.schema is None or self.native(request):
             return request
-        return replace(request, messages=in_text(request.messages, request.schema), schema=None)
+        messages = in_text(request.messages, request.schema, request.cot)
+        return replace(request, messages=messages, schema=None)
 
     def validate(self, text: str, schema: Mapping[str, Any], cut: bool) -> Parsed:
         return validate(text, schema, cut=cut)

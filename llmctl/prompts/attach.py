@@ -82,7 +82,7 @@ def read(path: Path, name: str | None = None) -> Attachment:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = ""
-    if not text or CONTROLS.search(data):
+    if not text or data.startswith(b"%PDF-") or CONTROLS.search(data):
         raise AttachmentError(
             f"{path}: {_refusal(path)}", hint="text files and png, jpeg, gif, webp images join"
         )

@@ -21,6 +21,7 @@ Detect = Callable[[str], Iterable[tuple[str, int, int]]]
 NEARLY_FULL = 0.9
 MAX_FINDINGS = 100
 FENCE = re.compile(r"^(`{3,}|~{3,}).*?(?:^\1|\Z)", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`[^`\n]{1,200}`")
 TAG = re.compile(r"\{[{%#].*?[}%#]\}", re.DOTALL)
 PLACEHOLDER = re.compile(
     r"\{\{\s{0,9}[A-Za-z_]\w{0,60}\s{0,9}\}\}|\[(?:insert|your|todo|fill in)\b[^\]\n]{0,60}\]"
@@ -47,6 +48,16 @@ FORMAT = re.compile(
 )
 EXAMPLE = re.compile(r"\b(?:examples?|e\.g\.|for instance|such as)|^(?:input|q|question)\s*:", re.I | re.M)
 LATIN = re.compile(r"[A-Za-z]{3}")
+ENGLISH = re.compile(r"\b(?:the|of|and|is|are|this|that|it|to|for|with|from|your?|what|how|please)\b", re.I)
+FOREIGN = re.compile(
+    r"\b(?:der|das|ein|eine[mnrs]?|und|ist|nicht|für|über|auf|wie|bitte|le|les|une|est|pour|dans|avec|sur|quel(?:le)?"
+    r"|el|los|las|por|una|qué|cómo|il|gli|che|della|sono|um|uma|não|het|een|voor|van|jest|nie|się|som|och|att"
+    r"|что|как|это|для)\b",
+    re.IGNORECASE,
+)
+"""Words without which hardly a sentence of the language does; those that English has too are left out."""
+JUDGED = 20_000
+"""Characters by which the language is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +212,8 @@ def _context(tokens: int, limits: Limits) -> Iterator[Finding]:
 
 
 def _shape(messages: Sequence[Message], told: str, has_schema: bool) -> Iterator[Finding]:
-    """Instructions, an output format and examples. The words are English: other scripts are not judged."""
-    if not LATIN.search(told):
+    """Instructions, an output format and examples. The words are English: other languages are not judged."""
+    if not _english(told):
         return
     if not INSTRUCTION.search(told):
         yield Finding("warning", "instructions", "says nothing of what to do with the text")
@@ -212,14 +223,25 @@ def _shape(messages: Sequence[Message], told: str, has_schema: bool) -> Iterator
         yield Finding("info", "examples", "shows no example of a good answer")
 
 
+def _english(text: str) -> bool:
+    """Whether the text may be English: Latin letters, and not more little words of other languages."""
+    start = text[:JUDGED]
+    return bool(LATIN.search(text)) and len(FOREIGN.findall(start)) <= len(ENGLISH.findall(start))
+
+
 def _placeholders(messages: Sequence[Message], template: Template | None) -> Iterator[Finding]:
     """Places left to be filled. With a template only its own words are searched: data may hold anything."""
     searched = [(template.source, TAG.sub("", template.body))] if template else texts(messages)
     for place, text in searched:
-        bare = FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
+        bare = SPAN.sub("", FENCE.sub(lambda match: "\n" * match[0].count("\n"), text))
         matches = list(islice(PLACEHOLDER.finditer(bare), MAX_FINDINGS))
         for match, line in zip(matches, _lines(bare, [match.start() for match in matches]), strict=True):
-            yield Finding("warning", "placeholder", f"{match[0]} is not filled", f"{place}, line {line}")
+            where = f"{place}, line {line}"
+            if match[0].startswith("{{") and template is None:
+                message = f"the variable {match[0]} is undefined: only a template, given by -t, has variables"
+                yield Finding("error", "undefined", message, where)
+            else:
+                yield Finding("warning", "placeholder", f"{match[0]} is not filled", where)
 
 
 def _private(messages: Sequence[Message], detect: Detect) -> Iterator[Finding]:

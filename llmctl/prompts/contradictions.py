@@ -15,9 +15,13 @@ TOLD = re.compile(
 OPPOSITES: tuple[tuple[str, str, str], ...] = (
     (
         "short and long",
-        r"\b(?:be|keep it|answer|reply|respond|write)\b[^.\n]{0,30}\b(?:brief|concise|short|terse)(?:ly)?\b",
+        r"\b(?:be|keep it|answer|reply|respond|write)\b[^.\n]{0,30}\b(?:brief|concise|short|terse)(?:ly)?\b"
+        r"|\b(?:give|provide)\b[^.\n]{0,20}\b(?:brief|concise|short) (?:answer|reply|response|explanation)"
+        r"|\b(?:answer|reply|respond)\b[^.\n]{0,20}\bin (?:one|a single) (?:word|sentence|line)\b",
         r"\b(?:be|answer|reply|respond|write|explain)\b[^.\n]{0,30}"
-        r"\b(?:detailed|in detail|at length|(?:thorough|comprehensive|exhaustive)(?:ly)?)\b",
+        r"\b(?:detailed|in detail|at length|(?:thorough|comprehensive|exhaustive)(?:ly)?)\b"
+        r"|\b(?:give|provide)\b[^.\n]{0,20}"
+        r"\b(?:detailed|thorough|comprehensive|long) (?:answer|reply|response|explanation)",
     ),
     (
         "JSON alone and another format",
@@ -28,6 +32,11 @@ OPPOSITES: tuple[tuple[str, str, str], ...] = (
         "reasoning and no reasoning",
         r"\bstep[ -]by[ -]step\b|\bexplain your (?:reasoning|answer)\b|\bshow your work\b",
         r"\b(?:no|without|do not|don't)\b[^.\n]{0,20}\b(?:explanations?|explain|reasoning)\b|\banswer only\b",
+    ),
+    (
+        "upper and lower case",
+        r"\b(?:answer|respond|reply|write|only|use|all)\b[^.\n]{0,20}\b(?:upper ?case|capitals)\b",
+        r"\b(?:answer|respond|reply|write|only|use|all)\b[^.\n]{0,20}\blower ?case\b",
     ),
     (
         "formal and informal",
@@ -47,6 +56,10 @@ BOUND = re.compile(
     re.IGNORECASE,
 )
 LOW = frozenset(["at least", "no fewer than", "minimum of", "more than"])
+SHORT = re.compile(r"[^.!?\n]{3,400}")
+WITHOUT = re.compile(
+    r"\b(?:no|without|avoid)\s(?:any\s|using\s)?([a-z]+(?:\s[a-z]+)?)(?=[.,;!\n]|\Z)", re.IGNORECASE
+)
 NEGATED = re.compile(
     r"\b(?:do not|don't|never|avoid)\s((?:[a-z]+(?:ing)?\s?){2,5})(?=[.,;!\n]|\Z)", re.IGNORECASE
 )
@@ -98,12 +111,17 @@ def _bounds(text: str) -> Iterator[str]:
 
 
 def _negations(text: str) -> Iterator[str]:
-    """`Include sources.` and `Do not include sources.`"""
-    sentences = {" ".join(EDGES.sub("", match[0]).lower().split()) for match in SENTENCE.finditer(text)}
+    """`Include sources.` and `Do not include sources.`, `Use tables.` and `No tables.`"""
+    sentences = {" ".join(EDGES.sub("", match[0]).lower().split()) for match in SHORT.finditer(text)}
     for match in NEGATED.finditer(text):
         wanted = " ".join(match[1].lower().split())
         if wanted in sentences or f"always {wanted}" in sentences or f"please {wanted}" in sentences:
             yield f"asks for {shortened(wanted)!r} and forbids it"
+    asked = {sentence.removeprefix("always ").removeprefix("please ") for sentence in sentences}
+    for match in WITHOUT.finditer(text):
+        thing = " ".join(match[1].lower().split())
+        if not asked.isdisjoint(f"{verb} {thing}" for verb in ("use", "include", "add")):
+            yield f"asks for {shortened(thing)!r} and forbids it"
 
 
 def shortened(text: str) -> str:

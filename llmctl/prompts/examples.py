@@ -45,7 +45,10 @@ class Example:
 
 
 def load(path: Path) -> list[Example]:
-    """The examples of a JSONL, CSV or TSV file with `input` and `output`; ConfigError names the line."""
+    """The examples of a file with `input` and `output`: JSONL, one JSON list, CSV or TSV.
+
+    ConfigError names the line.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -66,6 +69,9 @@ def load(path: Path) -> list[Example]:
 def _jsonl(text: str, path: Path) -> Iterable[tuple[int, Any]]:
     import orjson
 
+    if text.lstrip().startswith("["):
+        yield from enumerate(_list(text, path), 1)  # items by their number, as JSON has no lines
+        return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
@@ -74,7 +80,18 @@ def _jsonl(text: str, path: Path) -> Iterable[tuple[int, Any]]:
                 raise ConfigError(f"{path}:{number}: not JSON: {error}", hint="one object a line") from None
 
 
+def _list(text: str, path: Path) -> list[Any]:
+    import orjson
+
+    try:
+        rows: list[Any] = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"{path}: not JSON: {error}", hint="a list of objects, or one a line") from None
+    return rows
+
+
 def _csv(text: str, path: Path) -> Iterable[tuple[int, Any]]:
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_BYTES))
     tabs = path.suffix.lower() == ".tsv"
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",")
     try:

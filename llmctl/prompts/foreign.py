@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llmctl.config.nodes import Node
 from llmctl.prompts.model import Missing, Template, Variable
-from llmctl.prompts.templates import mapping, text_of, wrong, yaml_head
+from llmctl.prompts.templates import flag_of, mapping, text_of, wrong, yaml_head
 
 LLM_KEYS = [
     "name",
@@ -29,6 +29,9 @@ HOUSES = {"openai": "openai", "azure_openai": "azure", "azure": "azure", "anthro
 
 def from_llm(text: str, source: str, path: Path | None = None) -> Template:
     """A template of `llm`. What would change its meaning when left out (tools, fragments) is refused."""
+    prompt = _scalar(text)
+    if prompt is not None:
+        return Template(path.stem if path else "template", source, prompt, path=path, syntax="dollar")
     head = yaml_head(text, source)
     assert isinstance(head.value, dict)
     for key in LLM_REFUSED:
@@ -51,7 +54,27 @@ def from_llm(text: str, source: str, path: Path | None = None) -> Template:
         variables={name: Variable(name, default=node.plain()) for name, node in defaults.items()},
         schema=keys["schema_object"].plain() if "schema_object" in keys else None,
         syntax="dollar",
+        extract=_extract(keys),
     )
+
+
+def _scalar(text: str) -> str | None:
+    """The prompt of a file that is one text and no map; None for any other."""
+    import yaml
+
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError):
+        return None
+    return (
+        str(node.value) if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:str" else None
+    )
+
+
+def _extract(keys: dict[str, Node]) -> Literal["first", "last"] | None:
+    if "extract_last" in keys and flag_of(keys["extract_last"], "extract_last"):
+        return "last"
+    return "first" if "extract" in keys and flag_of(keys["extract"], "extract") else None
 
 
 def from_prompty(head: Node, body: str, line: int, source: str, path: Path | None = None) -> Template:

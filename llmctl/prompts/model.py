@@ -69,6 +69,8 @@ class Template:
     cot: bool = False
     checks: tuple[str, ...] = ()
     syntax: Syntax = "jinja"
+    extract: Literal["first", "last"] | None = None
+    """Which code block of an answer `run` shows; None: the whole answer."""
 
     @property
     def folder(self) -> Path:

@@ -109,7 +109,7 @@ class Renderer:
             )
         if isinstance(error, RecursionError):
             return TemplateError(f"{place}: nested too deeply", hint="write simpler expressions")
-        return TemplateError(f"{place}: {error}", hint="see the rules of templates: llmctl prompt render")
+        return TemplateError(f"{place}: {error}", hint="docs/templates.md says what a template may do")
 
 
 def render(template: Template, values: Mapping[str, Any]) -> tuple[Message, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, lru_cache
+from operator import attrgetter
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -23,7 +24,8 @@ MAX_REFERENCES = 50_000
 """References followed while one answer is checked: doubling ones would never end."""
 PATTERN_SECONDS = 0.2
 MAX_LISTED = 5
-CLASS_PATH = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
+CLASS_PATH = re.compile(r"([A-Za-z_]\w*(?:\.[a-z_]\w*)*)[:.]([A-Z]\w*(?:\.[A-Z]\w*)*)")
+"""`module:Class`, also `module.Class` and `module:Class.Inner`: classes begin with a capital."""
 FIELD = re.compile(r"([A-Za-z_]\w*)(?:\s+([A-Za-z]+))?\s*(?::\s*(.*))?", re.DOTALL)
 TYPES: Mapping[str, Mapping[str, Any]] = {
     "str": {"type": "string"},
@@ -57,10 +59,9 @@ def load(
     text = spec.strip()
     if text.startswith("{"):
         return checked(_json(text, "schema"), "schema")
-    if text.lower().endswith((".json", ".yaml", ".yml")):
+    if text.lower().endswith((".json", ".yaml", ".yml")) or text.startswith(("./", "../", "/", "~/")):
         return checked(_file((folder or Path()) / Path(text).expanduser()), text)
-    path = CLASS_PATH.fullmatch(text)
-    if path and (classes or path[2][0].isupper()):
+    if path := CLASS_PATH.fullmatch(text):
         if not classes:
             raise SchemaError(
                 f"{text}: a template cannot import a class", hint=f"give it yourself: --schema {text}"
@@ -92,7 +93,7 @@ def _file(path: Path) -> dict[str, Any]:
         raise SchemaError(f"{path}: not UTF-8", hint="save the file as UTF-8") from None
     if len(data) > MAX_BYTES:
         raise SchemaError(f"{path}: larger than {MAX_BYTES:,} bytes", hint="a schema is a small file")
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() not in (".yaml", ".yml"):
         return _json(text, str(path))
     from llmctl.config.nodes import parse
 
@@ -108,7 +109,7 @@ def _class(module: str, name: str) -> dict[str, Any]:
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
-        model = getattr(importlib.import_module(module), name)
+        model = attrgetter(name)(importlib.import_module(module))
         value = model.model_json_schema()
     except Exception as error:  # noqa: BLE001  # importing runs the user's code, which may raise anything
         raise SchemaError(f"{module}:{name}: {error}", hint="name a Pydantic class as module:Class") from None

@@ -79,7 +79,7 @@ def _default(template: Template, variable: Variable) -> Any:
         help_ = f" ({variable.help})" if variable.help else ""
         raise TemplateError(
             f"{template.source}: the variable {variable.name!r}{help_} is not given",
-            hint=f"-V {variable.name}=…",
+            hint=f"-V {variable.name}=… or -V {variable.name}=@FILE",
         )
     return EMPTY.get(variable.type)
 

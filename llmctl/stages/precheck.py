@@ -80,7 +80,7 @@ def forbidden(report: CheckReport, wanted: frozenset[str]) -> Iterator[Finding]:
 
 def examined(request: Request, facts: Facts, privacy: PrivacyRule, *, exact: bool = True) -> CheckReport:
     """All findings about a request. Without `exact` tokens are counted only where it may get close."""
-    from llmctl.prompts.check import Limits, check, check_variables, ordered
+    from llmctl.prompts.check import Finding, Limits, check, check_variables, ordered
 
     model = request.target.model
     window = facts.window(model)
@@ -103,10 +103,13 @@ def examined(request: Request, facts: Facts, privacy: PrivacyRule, *, exact: boo
         template=template,
         has_schema=request.schema is not None,
     )
-    if template is None:
-        return report
-    variables = [f for f in check_variables(template, request.renderer.names) if f.code == "unused"]
-    return type(report)(ordered([*report.findings, *variables]), report.tokens, report.context)
+    more = []
+    if any(map(_image, request.messages)) and not (sees := facts.sees(model)):
+        told = "does not take images" if sees is False else "is not known to take images"
+        more.append(Finding("warning" if sees is None else "error", "images", f"{model} {told}"))
+    if template is not None and request.renderer is not None:
+        more += [f for f in check_variables(template, request.renderer.names) if f.code == "unused"]
+    return type(report)(ordered([*report.findings, *more]), report.tokens, report.context)
 
 
 def detector(privacy: PrivacyRule) -> Detect:

@@ -21,6 +21,10 @@ class Fitting(Protocol):
     @property
     def warnings(self) -> tuple[str, ...]: ...
 
+    def shown(self, text: str) -> str:
+        """The answer as JSON, mended where it had to be."""
+        ...
+
 
 class Answers(Protocol):
     """What this stage needs to know of schemas."""
@@ -67,7 +71,7 @@ def schema(next: Send, retries: int, answers: Answers) -> Send:
             break
         assert total is not None
         if request.on_text is not None:
-            request.on_text(total.text)
+            request.on_text(found.shown(total.text))
         return replace(total, parsed=found.value, warnings=_all(total.warnings, found.warnings))
 
     return send

@@ -108,6 +108,10 @@ def test_rows_that_the_checks_refuse(llmctl: Run, server: TestServer, work: Path
     assert (rows[1]["error"]["exit_code"], rows[1]["attempts"], rows[1]["cost_usd"]) == (7, 0, 0)
     assert len(server.log()) == 1
     assert json.loads(done.stdout)["failed"] + json.loads(done.stdout)["refused"] == 1
+    write(work / "all.jsonl", [{"content": f"my key: {KEY}"}, {"content": f"her key: {KEY}"}])
+    args = ("batch", "all.jsonl", "-p", "./p.yaml", "-t", "classify", "-o", "all.out")
+    assert [llmctl(*args).returncode for _ in range(2)] == [7, 7]
+    assert len(server.log()) == 1
 
 
 def test_a_schema_and_a_file_without_a_template(llmctl: Run, server: TestServer, work: Path) -> None:

@@ -159,6 +159,27 @@ def test_broken_json_is_mended_and_said_so(llmctl: Run, server: TestServer) -> N
     found = json.loads(llmctl("run", "Who?", "--schema", SCHEMA, "--json").stdout)
     assert (found["parsed"], found["attempts"]) == ({"name": "Ada", "age": 36}, 1)
     assert "mended" in found["warnings"][0]
+    for options in ((), ("--no-stream",), ("-x",)):
+        done = llmctl("run", "Who?", "--schema", SCHEMA, *options)
+        assert json.loads(done.stdout) == {"name": "Ada", "age": 36}
+        assert "mended" in done.stderr
+
+
+def test_steps_and_a_schema(llmctl: Run, server: TestServer) -> None:
+    """A model that is held to a schema has no room for steps, so both are asked for in the text."""
+    server.script(default='answer:He was born then.\nFinal answer:\n{"name": "Ada", "age": 36}')
+    found = json.loads(llmctl("run", "Who?", "--cot", "--schema", SCHEMA, "--json").stdout)
+    assert (found["parsed"], found["reasoning"]) == ({"name": "Ada", "age": 36}, "He was born then.")
+    body = bodies(server)[0]
+    assert "response_format" not in body
+    assert "The final answer is JSON alone" in body["messages"][0]["content"]
+
+
+@pytest.mark.parametrize("option", ["-t", "--schema", "--examples"])
+def test_an_empty_name_is_a_slip(llmctl: Run, server: TestServer, option: str) -> None:
+    """`--schema "$FORM"` without FORM must not send a million prompts without a form."""
+    done = llmctl("run", "x", option, "")
+    assert (done.returncode, len(server.log())) == (3, 0), done.stderr
 
 
 def test_a_model_without_schemas_is_told_in_the_text(llmctl: Run, server: TestServer) -> None:
@@ -175,7 +196,7 @@ def test_files_join_the_prompt(llmctl: Run, server: TestServer, work: Path) -> N
     """Texts fenced and named, images as images, anything else refused before it is paid."""
     (work / "a.py").write_text("print(1)\n", encoding="utf-8")
     (work / "i.png").write_bytes(PNG)
-    (work / "d.pdf").write_bytes(b"%PDF-1.7\x00\x01")
+    (work / "d.pdf").write_bytes(b"%PDF-1.7 without a control character")
     assert llmctl("run", "Explain", "-f", "a.py").returncode == 0
     assert "File a.py:\n```python\nprint(1)\n```" in bodies(server)[0]["messages"][0]["content"]
     assert llmctl("run", "What?", "-f", "i.png").returncode == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmctl.prompts.blocks import first_block
+from llmctl.prompts.blocks import code_block
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,11 @@ from llmctl.prompts.blocks import first_block
 )
 def test_the_first_block_or_all(text: str, code: str) -> None:
     """What is piped into a file must be the code and nothing around it."""
-    assert first_block(text) == code
+    assert code_block(text) == code
+
+
+def test_the_last_block() -> None:
+    """Templates of `llm` may ask for it: models often mend their first try below it."""
+    assert code_block("```\n1\n```\nor\n```py\n2\n```\nBye.", "last") == "2\n"
+    assert code_block("```\n1\n```\nor\n```\n2", "last") == "2"
+    assert code_block("none", "last") == "none"

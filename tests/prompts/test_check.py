@@ -80,11 +80,34 @@ def test_secrets_are_errors_and_never_repeated() -> None:
     assert "KEY1" not in str(report.findings)
 
 
-@pytest.mark.parametrize("left", ["{{ name }}", "[insert text here]", "<your name>", "{user_name}", "TODO"])
+@pytest.mark.parametrize("left", ["[insert text here]", "<your name>", "{user_name}", "TODO"])
 def test_places_left_open_are_found(left: str) -> None:
     """A placeholder that was never filled is the costliest typing error of a batch."""
     assert codes(look(f"{GOOD}\nFor {left}")) == ["placeholder"]
-    assert codes(look(f"{GOOD}\n```\n{left}\n```")) == []
+    assert codes(look(f"{GOOD}\n```\n{left}\n```")) == codes(look(f"{GOOD}\nIn `{left}`")) == []
+
+
+def test_a_variable_without_a_template_is_undefined() -> None:
+    """It would be sent as it stands, braces and all, for every row."""
+    report = look(f"{GOOD}\nFor {{{{ name }}}}")
+    assert [(f.severity, f.code, f.place) for f in report.findings] == [
+        ("error", "undefined", "message 1 (user), line 4")
+    ]
+    assert "-t" in report.errors[0].message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Schreibe ein Gedicht über den Herbst.",
+        "Résume le texte pour les enfants.",
+        "Resume el texto para los niños.",
+        "Напиши о том, что это такое.",
+    ],
+)
+def test_other_languages_are_not_judged_by_english_words(text: str) -> None:
+    """A check that always fires is turned off, or stops a whole country's batch."""
+    assert codes(look(text)) == []
 
 
 def test_doubled_instructions_are_found() -> None:
@@ -109,6 +132,11 @@ def test_doubled_instructions_are_found() -> None:
         "Write at least 200 words. Write at most 100 words.",
         "Write exactly 5 lines, no more than 3 lines.",
         "Include the sources. Do not include the sources.",
+        "Do not use emojis. Use emojis.",
+        "Use bullet points. Write a list without bullet points.",
+        "Be brief. Give a very detailed answer.",
+        "Answer in one word. Explain in detail.",
+        "Answer in upper case. Write only in lowercase.",
     ],
 )
 def test_contradictions_are_found(text: str) -> None:
@@ -125,6 +153,9 @@ def test_contradictions_are_found(text: str) -> None:
         "Translate the English text. Answer in French.",
         "Write an informal list.",
         "Include the sources. Do not include the footnotes.",
+        "Use bullet points. Do not use numbers. Write a sentence without commas.",
+        "Turn upper case into lower case.",
+        "Give a short title. Give a detailed plan.",
     ],
 )
 def test_instructions_that_agree_are_left_alone(text: str) -> None:

@@ -40,6 +40,12 @@ def test_files_are_read(tmp_path: Path) -> None:
         '{"input": "a\u2028b", "output": {"x": 1}}\n\n{"input": 1, "output": "y"}\n', encoding="utf-8"
     )
     assert load(lines) == [Example("a\u2028b", '{"x": 1}'), Example("1", "y")]
+    whole = tmp_path / "a.json"
+    whole.write_text('[{"input": "a",\n "output": "b"}]', encoding="utf-8")
+    assert load(whole) == [Example("a", "b")]
+    table = tmp_path / "a.TSV"
+    table.write_text(f"input\toutput\n{'x' * 200_000}\ty\n", encoding="utf-8")
+    assert load(table) == [Example("x" * 200_000, "y")]
     table = tmp_path / "a.csv"
     table.write_text('\ufeffinput,output,note\n"a, b","c\nd",x\n', encoding="utf-8")
     assert load(table) == [Example("a, b", "c\nd")]
@@ -51,6 +57,7 @@ def test_files_are_read(tmp_path: Path) -> None:
         ('{"input": "a"}', ":1: input and output"),
         ('{"input": "a", "output": "b"}\n{', ":2: not JSON"),
         ("[1]", ":1: input and output"),
+        ('[{"input": 1', "not JSON"),
         ("\n", "holds no examples"),
     ],
 )

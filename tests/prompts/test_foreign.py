@@ -42,6 +42,26 @@ You are {{tone}}.
 """
 
 
+def test_a_template_of_llm_may_be_one_text(tmp_path: Path) -> None:
+    """`llm` takes a file that is nothing but the prompt."""
+    path = tmp_path / "x.yaml"
+    path.write_text("Summarise $input\n  in one line\n", encoding="utf-8")
+    assert Renderer(read(path)).messages({"input": "it"})[0]["content"] == "Summarise it in one line"
+    path.write_text("5", encoding="utf-8")
+    with pytest.raises(TemplateError, match="not a map"):
+        read(path)
+
+
+def test_which_code_block_an_llm_template_wants(tmp_path: Path) -> None:
+    """Left out, a script would get prose where it expects code."""
+    path = tmp_path / "x.yaml"
+    path.write_text("prompt: x\nextract: true\n", encoding="utf-8")
+    assert read(path).extract == "first"
+    path.write_text("prompt: x\nextract_last: true\n", encoding="utf-8")
+    assert read(path).extract == "last"
+    assert read(Path(__file__).parents[2] / "llmctl/prompts/library/classify.md").extract is None
+
+
 def test_a_template_of_llm_is_read(tmp_path: Path) -> None:
     """People bring the templates they have."""
     path = tmp_path / "x.yaml"

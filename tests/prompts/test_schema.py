@@ -36,6 +36,7 @@ def test_the_short_form_is_read() -> None:
         },
         "required": ["name", "age", "score", "ok", "tags", "bio"],
     }
+    assert list(load("bio:text, day: as dd/mm", classes=True)["properties"]) == ["bio", "day"]
     assert list(load("name: first, last\nage int: in years")["properties"]) == ["name", "age"]
 
 
@@ -45,17 +46,22 @@ def test_files_and_inline_json_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("type: object\nrequired: [x]\n", encoding="utf-8")
     assert load("a.json", folder=tmp_path) == load(json.dumps(PERSON)) == load(PERSON) == PERSON
     assert load("a.yaml", folder=tmp_path) == {"type": "object", "required": ["x"]}
+    (tmp_path / "form").write_text(json.dumps(PERSON), encoding="utf-8")
+    assert load("./form", folder=tmp_path) == PERSON
 
 
 def test_a_class_is_imported_only_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A template from a stranger must not run code by naming a class."""
     code = "from pydantic import BaseModel\n\nclass Person(BaseModel):\n    name: str\n    age: int = 0\n"
+    code += "\nclass Outer:\n    class Inner(BaseModel):\n        x: int\n"
     (tmp_path / "shapes_for_a_test.py").write_text(code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SchemaError, match="cannot import a class"):
         load("shapes_for_a_test:Person")
     before = list(sys.path)
     assert load("shapes_for_a_test:Person", classes=True)["required"] == ["name"]
+    assert load("shapes_for_a_test.Person", classes=True)["required"] == ["name"]
+    assert load("shapes_for_a_test:Outer.Inner", classes=True)["required"] == ["x"]
     assert sys.path == before
     with pytest.raises(SchemaError, match="no_such_module"):
         load("no_such_module:Person", classes=True)
