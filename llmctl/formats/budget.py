@@ -14,12 +14,12 @@ SPENT, RESERVED, LEFT = "█", "▒", "·"
 COLUMNS = (
     Column("budget", key="name"),
     Column("limit", "right", "limit_usd"),
-    Column("spent", "right", "spent_usd"),
-    Column("reserved", "right", "reserved_usd"),
+    Column("spent", "right", "spent_usd", extra=1),
+    Column("reserved", "right", "reserved_usd", extra=4),
     Column("left", "right", "left_usd"),
-    Column("used", "right"),
-    Column(""),
-    Column("resets", key="resets_at"),
+    Column("used", "right", extra=3),
+    Column("", "right"),  # as numbers, the bar and the time are shown whole or not at all
+    Column("resets", "right", "resets_at", extra=2),
     Column("state"),
 )
 
