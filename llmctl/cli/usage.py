@@ -22,8 +22,9 @@ from llmctl.usage.times import moment, zone
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 FORMATS = ("table", "json", "csv", "markdown")
-TEXTS = {".json": "json", ".csv": "csv", ".md": "markdown"}
+TEXTS = {"": "table", ".txt": "table", ".json": "json", ".csv": "csv", ".md": "markdown"}
 PICTURES = ("svg", "html", "png")
+DOTTED = tuple(f".{kind}" for kind in PICTURES)
 LIMIT = 100
 
 # Names of their own in the environment: LLMCTL_MODEL and the like say what to run, not what to show.
@@ -53,7 +54,9 @@ def usage(
     until: Until = None,
     by: Annotated[
         list[str] | None,
-        typer.Option("--by", help=f"Group by {', '.join(BY)}; repeatable. Default: day and model."),
+        typer.Option(
+            "--by", help=f"Group by {', '.join(BY)}; repeatable, or with commas. Default: day and model."
+        ),
     ] = None,
     tz: Tz = None,
     format: Shown = None,
@@ -85,8 +88,10 @@ def usage(
     if context.invoked_subcommand:
         _nothing_before(context)
         return 0
-    shown = "chart" if chart else _format(format, output)
-    grouped = tuple(dict.fromkeys(by or ("day", "model")))
+    shown = _format(format, output)
+    if chart and shown not in PICTURES:
+        shown = "chart"
+    grouped = tuple(dict.fromkeys(name for each in by or ("day", "model") for name in each.split(",")))
     query = _query(since, until, tz, grouped, (only_profile, model, tag))
     if calls:
         return _calls(query, limit, shown, output)
@@ -171,7 +176,13 @@ def _format(given: str | None, output: str | None) -> str:
     suffix = Path(output).suffix.lower() if output else ""
     if suffix[1:] in PICTURES:
         return suffix[1:]
-    return "json" if current().json else TEXTS.get(suffix, "table")
+    if current().json:
+        return "json"
+    if suffix not in TEXTS:
+        raise UsageError(
+            f"-o {output}: {suffix} is not known here", hint=f"one of {', '.join((*TEXTS, *DOTTED))[2:]}"
+        )
+    return TEXTS[suffix]
 
 
 def _text(shown: str) -> Format:
@@ -189,9 +200,9 @@ def _write(found: Report, shown: str, stream: TextIO, looks: Look) -> None:
 
         write(chart(found), stream, looks)
     else:
-        from llmctl.formats.usage import table
+        from llmctl.formats.usage import sheet, table
 
-        render(table(found), _text(shown), stream, looks)
+        render(sheet(found) if shown == "csv" else table(found), _text(shown), stream, looks)
 
 
 def _calls(query: Query, limit: int | None, shown: str, output: str | None) -> int:

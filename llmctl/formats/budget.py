@@ -18,8 +18,8 @@ COLUMNS = (
     Column("reserved", "right", "reserved_usd", extra=4),
     Column("left", "right", "left_usd"),
     Column("used", "right", extra=3),
-    Column("", "right"),  # as numbers, the bar and the time are shown whole or not at all
-    Column("resets", "right", "resets_at", extra=2),
+    Column("", whole=True),
+    Column("resets", key="resets_at", extra=2, whole=True),
     Column("state"),
 )
 

@@ -8,7 +8,8 @@ from typing import TextIO
 
 from llmctl.formats.report import Table, text
 
-SIGNS = re.compile(r"[\\`*_{}\[\]<>#|~!&$@:]")
+SIGNS = re.compile(r"[\\`*_{}\[\]<>#|~!&$@]|:(?=[A-Za-z_+/-])")
+"""A colon makes a link or a picture of the word that follows; one in `14:30` is none."""
 
 
 def write(table: Table, stream: TextIO) -> None:

@@ -28,12 +28,19 @@ class Column:
     """`name` heads the column; `key` is its name for programs, where that differs.
 
     With `extra` a column is left out where the terminal is too narrow, the highest number first.
+    Texts are shortened there, unless the column is `whole`; numbers never are.
     """
 
     name: str
     align: Literal["left", "right"] = "left"
     key: str = ""
     extra: int = 0
+    whole: bool = False
+
+    @property
+    def rigid(self) -> bool:
+        """Whether nothing of its cells may be missing."""
+        return self.whole or self.align == "right"
 
     @property
     def field(self) -> str:

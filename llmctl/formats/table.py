@@ -40,7 +40,7 @@ def write(table: Table, stream: TextIO, look: Look = PLAIN) -> None:
 def lay(table: Table, most: int | None = None) -> Laid:
     """The table in at most so many terminal columns.
 
-    The columns that matter least go first, then the widest texts are shortened; numbers never are.
+    The columns that matter least go first, then the widest texts are shortened.
     """
     everything = [_texts([column.name for column in table.columns]), *map(_texts, table.rows)]
     if table.footer is not None:
@@ -69,8 +69,7 @@ def _total(sizes: Sequence[int]) -> int:
 def _kept(columns: Sequence[Column], sizes: Sequence[int], most: int) -> list[int]:
     """The places of the columns that stay; texts are taken as short as they may become."""
     least = [
-        min(size, NARROWEST) if column.align == "left" else size
-        for column, size in zip(columns, sizes, strict=True)
+        size if column.rigid else min(size, NARROWEST) for column, size in zip(columns, sizes, strict=True)
     ]
     kept = list(range(len(columns)))
     for place in sorted(kept, key=lambda place: columns[place].extra, reverse=True):
@@ -82,7 +81,7 @@ def _kept(columns: Sequence[Column], sizes: Sequence[int], most: int) -> list[in
 
 def _shortened(columns: Sequence[Column], sizes: Sequence[int], kept: list[int], most: int) -> list[int]:
     found = list(sizes)
-    texts = [place for place in kept if columns[place].align == "left"]
+    texts = [place for place in kept if not columns[place].rigid]
     while texts and _total([found[place] for place in kept]) > most:
         widest = max(texts, key=lambda place: found[place])
         if found[widest] <= NARROWEST:

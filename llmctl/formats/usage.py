@@ -21,6 +21,21 @@ NUMBERS = (
     Column("p99", "right", "latency_p99_s", extra=9),
     Column("ttft", "right", "ttft_p50_s", extra=6),
 )
+MORE = tuple(
+    Column(name)
+    for name in (
+        *("cached_tokens", "reasoning_tokens", "attempts", "retries", "unpriced", "unsaved"),
+        *("latency_mean_s", "ttft_mean_s", "ttft_p95_s", "ttft_p99_s"),
+    )
+)
+"""What only programs read."""
+
+
+def sheet(report: Report) -> Table:
+    """As `table`, with every figure that there is and without the total, which is no row."""
+    shown = table(report)
+    rows = [[*row, *_more(group)] for row, group in zip(shown.rows, report.groups, strict=True)]
+    return Table("", (*shown.columns, *MORE), rows)
 
 
 def table(report: Report) -> Table:
@@ -58,6 +73,14 @@ def _numbers(group: Group) -> Row:
         group.input_tokens, group.output_tokens,
         money(group.cost, group.unpriced), money(group.saved, group.unsaved),
         *_times(group.latency), seconds(group.ttft.p50),
+    ]  # fmt: skip
+
+
+def _more(group: Group) -> Row:
+    times = (group.latency.mean, group.ttft.mean, group.ttft.p95, group.ttft.p99)
+    return [
+        group.cached_tokens, group.reasoning_tokens, group.attempts, group.retries, group.unpriced,
+        group.unsaved, *(None if each is None else round(each, 6) for each in times),
     ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def table(found: Sequence[Call], tz: str | None) -> Table:
     """A line for each call."""
     where = times.zone(tz)
     columns = (
-        Column("time", "right", "at"),  # shown whole
+        Column("time", key="at", whole=True),
         Column("status"),
         Column("model"),
         Column("tag", extra=3),

@@ -94,6 +94,7 @@ def test_csv_and_markdown(llmctl: Run, kit: Kit) -> None:
     rows = list(csv.DictReader(StringIO(said)))
     assert rows[0]["model"] == "openai/a"
     assert (rows[0]["calls"], rows[0]["cost_usd"], rows[1]["cost_usd"]) == ("4", "0.003", "")
+    assert (rows[0]["cached_tokens"], rows[0]["unpriced"], rows[1]["unpriced"]) == ("6", "0", "1")
     marked = llmctl("usage", "--format", "markdown", "--by", "model").stdout
     assert marked.startswith("| model | calls |")
     assert "| **total** |" in marked
@@ -164,6 +165,8 @@ def test_charts_and_pictures(llmctl: Run, kit: Kit, work: Path) -> None:
         done = llmctl("usage", "-o", name)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         assert (work / name).read_bytes().startswith(start)
+    assert llmctl("usage", "--chart", "--by", "day,tag", "-o", "drawn.svg").returncode == 0
+    assert (work / "drawn.svg").read_bytes().startswith(b"<svg")
     assert llmctl("usage", "-o", "usage.csv").stdout == ""
     assert (work / "usage.csv").read_text().startswith("day,model,calls")
     assert llmctl("usage", "-o", "-", "--format", "csv").stdout.startswith("day,model")
@@ -182,6 +185,7 @@ def test_charts_and_pictures(llmctl: Run, kit: Kit, work: Path) -> None:
         (("--since", "1d", "--until", "2d"), "is not before"),
         (("--calls", "--chart"), "cannot be drawn"),
         (("--limit", "-1"), "--limit"),
+        (("-o", "usage.pdf"), "one of .txt, .json, .csv, .md, .svg"),
         (("--by", "day", "reprice"), "put it after reprice"),
         (("nonsense",), "nonsense"),
     ],

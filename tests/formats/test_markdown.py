@@ -32,6 +32,20 @@ def test_it_is_a_table_with_sides() -> None:
     ]
 
 
+def test_times_and_sentences_stay_readable() -> None:
+    """Most of these tables are read as they are, in a log."""
+    found = Table(
+        "", (Column("at"),), [("2026-11-22 14:30:05",), ("mailto:x",), (":smile:",)], note="?: none"
+    )
+    assert written(found)[2:] == [
+        "| 2026-11-22 14:30:05 |",
+        "| mailto&#58;x |",
+        "| &#58;smile: |",
+        "",
+        "?: none",
+    ]
+
+
 def test_hostile_names_make_no_cell_no_tag_and_no_link() -> None:
     """A table that a bot posts must not carry somebody's markup or mention somebody."""
     lines = written(table(hostile()))

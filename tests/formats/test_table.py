@@ -87,3 +87,9 @@ def test_an_unknown_price_is_a_question_mark_with_its_reason() -> None:
     assert " ? " in lines[2]
     assert "$0.00 + ?" not in lines[2]
     assert lines[-1].startswith("?: 2 calls of unknown cost")
+
+
+def test_a_whole_column_is_not_shortened() -> None:
+    """Half a bar says something else than the bar, and half a time says nothing."""
+    found = Table("", (Column("name"), Column("bar", whole=True)), [("a long name of a model", "█" * 15)])
+    assert drawn(found, Look(width=28))[1] == "a long nam…  " + "█" * 15
