@@ -376,12 +376,16 @@ class Services:
         )
 
     @cached_property
-    def _wire(self) -> Any:
-        from urllib.request import getproxies_environment
+    def _gate(self) -> Any:
+        from llmctl.providers.gate import Gate
 
+        return Gate(self.profile.plain_http, self.environ)
+
+    @cached_property
+    def _wire(self) -> Any:
         from llmctl.providers.wire import Wire
 
-        return Wire(self.profile.max_answer_bytes, getproxies_environment())
+        return Wire(self.profile.max_answer_bytes, self._gate)
 
     def provider_of(self, target: Target) -> Provider:
         """The target's provider, made once."""
@@ -406,12 +410,14 @@ class Services:
         route = house(target.provider).route
         if route == "local":
             from llmctl.providers.embedded import EmbeddedProvider
+            from llmctl.providers.wire import Wire
 
-            return EmbeddedProvider(self._wire, target, self.home, self.profile.local, self.warn)
+            own = Wire(self.profile.max_answer_bytes)  # never by a proxy: it is on this machine
+            return EmbeddedProvider(own, target, self.home, self.profile.local, self.warn)
         if route == "sdk":
             from llmctl.providers.litellm import LitellmSdk
 
-            return LitellmSdk(target)
+            return LitellmSdk(target, self._gate)
         from llmctl.providers.http import HttpProvider
 
         if route == "openai":

@@ -8,10 +8,11 @@ from typing import Any
 
 from llmctl.config.nodes import ProfileError
 from llmctl.config.schema import suggest
-from llmctl.core.errors import UsageError
-from llmctl.core.model import Request, Step, Target, Timeouts, replace
+from llmctl.core.addresses import host_of, is_loopback, is_of, refuse_address
+from llmctl.core.errors import ForbiddenAddress, UsageError
+from llmctl.core.model import NOT_PARAMS, Request, Step, Target, Timeouts, replace
 from llmctl.core.profile import DEFAULT_PARAMS, ModelRule, Profile, ProviderRule, TimeoutRule
-from llmctl.providers.catalog import endpoint, house
+from llmctl.providers.catalog import House, endpoint, house
 
 ProviderOf = Callable[[str], str | None]
 Near = Callable[[str], list[str]]
@@ -53,6 +54,10 @@ class Targets:
             first, *rest = (self.choose(step, extra) for step in self.profile.cascade)
             climb = tuple(Step(step.target, step.params, step.defaults) for step in rest)
             return Choice(first.target, first.params, first.defaults, climb)
+        if extra and not NOT_PARAMS.isdisjoint(extra):
+            name = min(NOT_PARAMS & extra.keys())
+            hint = "where to ask, with which key and how often is said in the profile"
+            raise UsageError(f"{name!r} is no parameter of a model", hint=hint)
         rule = self._rule(name)
         params: dict[str, Any] = {**DEFAULT_PARAMS, **self.profile.params, **rule.params, **(extra or {})}
         asked = {*self.profile.params, *rule.params, *(extra or {})}
@@ -89,14 +94,30 @@ class Targets:
         lodging = house(provider)
         shared = self.profile.providers.get(provider) or ProviderRule()
         declared = rule.api_base or shared.api_base
+        base = endpoint(provider, self.environ, declared)
+        if base is not None:
+            refuse_address(base, self.profile.plain_http)
+        keys = rule.keys or shared.keys or self._keys(lodging.keys, lodging.keyless or bool(declared))
+        if declared and base and keys and not (rule.keys or shared.keys):
+            self._refuse_elsewhere(keys[0], base, lodging)
         return Target(
             name=name,
             model=model,
             provider=provider,
-            api_base=endpoint(provider, self.environ, declared),
-            keys=rule.keys or shared.keys or self._keys(lodging.keys, lodging.keyless or bool(declared)),
+            api_base=base,
+            keys=keys,
             headers={**shared.headers, **rule.headers},
             timeouts=timeouts(rule.timeout or self.profile.timeout),
+        )
+
+    def _refuse_elsewhere(self, key: str, base: str, lodging: House) -> None:
+        """A key found by its usual name belongs to its provider: another host gets it only if told so."""
+        host, home = host_of(base), host_of(lodging.base or "")
+        if not home or is_loopback(home) or is_loopback(host) or is_of(host, home):
+            return
+        raise ForbiddenAddress(
+            f"{self.where}: {key} is the key of {lodging.name}, and {host} is not its address",
+            hint=f"if it is to be sent there, say so beside api_base: keys: [{key}]",
         )
 
     def _keys(self, names: tuple[str, ...], optional: bool) -> tuple[str, ...]:

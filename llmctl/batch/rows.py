@@ -13,18 +13,13 @@ from llmctl.batch.messages import Messages, checked
 from llmctl.batch.strict import RowError, Wrong, as_written, careful, kind, loads
 from llmctl.config.schema import suggest
 from llmctl.core.hidden import has_open_key, names_key
+from llmctl.core.model import NOT_PARAMS, PROFILE_ONLY
 
 NOTHING: Mapping[str, Any] = {}
 FIELDS = frozenset({"prompt", "messages", "id", "model", "system", "params", "tag"})
 OPENAI_FIELDS = frozenset({"custom_id", "method", "url", "body", "tag"})
 STREAMING = frozenset({"stream", "stream_options"})
 """Left out: a row's answer comes whole."""
-PROFILE_ONLY = frozenset(
-    {"api_key", "api_base", "base_url", "api_version", "organization", "headers", "extra_headers"}
-    | {"default_headers", "timeout", "num_retries", "max_retries", "custom_llm_provider"}
-)
-"""Where a request goes, with which key and how often is the profile's to say, never a row's."""
-NOT_PARAMS = PROFILE_ONLY | {"model", "messages", "prompt"}
 KEY_FIELDS = frozenset({"api_key", "apikey", "key", "token", "authorization", "headers", "extra_headers"})
 """Variables that are looked at for keys written in the open; prompt texts are not."""
 EXACT_FLOAT = 2.0**63

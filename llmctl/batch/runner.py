@@ -12,13 +12,21 @@ from llmctl.batch.rows import Row
 from llmctl.batch.store import Store
 from llmctl.batch.tally import Tally
 from llmctl.core.canonical import fingerprint
-from llmctl.core.errors import AccountError, BreakerOpen, BudgetError, Interrupted, LlmctlError, StorageError
+from llmctl.core.errors import (
+    AccountError,
+    BreakerOpen,
+    BudgetError,
+    ForbiddenAddress,
+    Interrupted,
+    LlmctlError,
+    StorageError,
+)
 from llmctl.core.model import Request, Response, Send, replace
 
 if TYPE_CHECKING:
     from asyncio import Future, Task
 
-STOPS = (AccountError, BudgetError, BreakerOpen, StorageError, Interrupted)
+STOPS = (AccountError, BudgetError, BreakerOpen, StorageError, ForbiddenAddress, Interrupted)
 """What no other row would survive either: nothing more is sent, the rest stays pending."""
 BREATH = 200
 """Rows handled without waiting before others get their turn."""
@@ -102,6 +110,9 @@ class Runner:
             return
         try:
             request = self.composer.request(row)
+        except ForbiddenAddress as error:
+            self.halt(error)
+            return
         except LlmctlError as error:
             self._settle(row, NO_KEY, error)
             return
@@ -195,5 +206,5 @@ class Runner:
 
 def weight(why: LlmctlError) -> int:
     """Which of several reasons a batch's exit code tells: a signal, the disk, then 4, 6, 5."""
-    order = (Interrupted, StorageError, AccountError, BudgetError)
+    order = (Interrupted, StorageError, ForbiddenAddress, AccountError, BudgetError)
     return next((n for n, kind in enumerate(order) if isinstance(why, kind)), len(order))

@@ -9,8 +9,10 @@ from dataclasses import fields
 from typing import Any
 
 from llmctl.config.nodes import Node, ProfileError
+from llmctl.core.errors import ConfigError
 from llmctl.core.fields import Rule
 from llmctl.core.hidden import has_open_key, names_key
+from llmctl.core.model import NOT_PARAMS
 from llmctl.core.money import to_nanos
 from llmctl.core.profile import Profile
 
@@ -29,7 +31,27 @@ def build_profile(root: Node) -> Profile:
     """The profile that the merged `root` describes; ProfileError at the first wrong value."""
     refuse_open_keys(root)
     profile: Profile = build(Profile, root, "")
+    _refuse_addresses(root, profile.plain_http)
     return profile
+
+
+def _refuse_addresses(root: Node, plain_http: tuple[str, ...]) -> None:
+    """An `api_base` that nothing may be sent to is refused where it is written."""
+    for section in ("models", "providers"):
+        for name, entry in _children(_children(root).get(section)).items():
+            node = _children(entry).get("api_base")
+            if node is None or "://" not in str(node.value):
+                continue
+            from llmctl.core.addresses import refuse_address
+
+            try:
+                refuse_address(str(node.value), plain_http)
+            except ConfigError as error:
+                raise fail(node, f"{section}.{name}.api_base", error.message, error.hint) from None
+
+
+def _children(node: Node | None) -> dict[str, Node]:
+    return node.value if node is not None and isinstance(node.value, dict) else {}
 
 
 def refuse_open_keys(root: Node) -> None:
@@ -176,6 +198,10 @@ def _values(rule: Rule, node: Node, path: str) -> Mapping[str, Any]:
     if not isinstance(node.value, dict):
         raise fail(node, path, f"a map is wanted, not {_kind(node)}")
     _finite(node, path)
+    if path.rpartition(".")[2] == "params" and not NOT_PARAMS.isdisjoint(node.value):
+        key = min(NOT_PARAMS & node.value.keys())
+        hint = "api_base, keys, headers, timeout and retry stand beside params"
+        raise fail(node.value[key], f"{path}.{key}", "is no parameter of a model", hint)
     if path.endswith(("params", "headers")):
         refuse_keys_in(node, path)
     plain: Mapping[str, Any] = node.plain()

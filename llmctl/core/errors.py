@@ -3,6 +3,7 @@
 LlmctlError                      1   (never raised itself)
 ├── UsageError                   2   wrong option or value
 ├── ConfigError                  3   profile, template, schema, input
+│   ├── ForbiddenAddress         3   a cloud's metadata service, or http:// beyond this machine
 │   ├── StorageError             3   disk, ledger, journal, output in use
 │   └── MissingExtra             3   an optional dependency is not installed
 ├── AccountError                 4   the provider refused the key, permission or account
@@ -124,6 +125,10 @@ class UsageError(LlmctlError):
 class ConfigError(LlmctlError):
     type = "config"
     exit_code = 3
+
+
+class ForbiddenAddress(ConfigError):
+    type = "address"
 
 
 class StorageError(ConfigError):

@@ -12,6 +12,13 @@ from llmctl.core.money import Nanos
 Message = Mapping[str, Any]
 """A chat message in OpenAI's format: {"role", "content", …}."""
 
+PROFILE_ONLY = frozenset(
+    {"api_key", "api_base", "base_url", "api_version", "organization", "headers", "extra_headers"}
+    | {"default_headers", "timeout", "num_retries", "max_retries", "custom_llm_provider"}
+)
+"""Where a request goes, with which key and how often is the profile's to say, never a parameter's."""
+NOT_PARAMS = PROFILE_ONLY | {"model", "messages", "prompt"}
+
 CacheMode = Literal["use", "refresh", "off"]
 OnText = Callable[[str], None]
 

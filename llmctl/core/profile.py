@@ -357,6 +357,8 @@ class Profile:
     """How often an answer that breaks its schema is asked for again."""
     state: str | None = text(None)
     """Where state lives; null: files under `--home`."""
+    plain_http: tuple[str, ...] = texts()
+    """Hosts that may be asked by http:// although they are not this machine."""
     max_answer_bytes: int = whole(8 * 2**20, 1024)
     """Longer answers are broken off."""
     local: LocalRule = section(LocalRule)

@@ -7,9 +7,12 @@ name server that is silent would hold the command for a minute after its deadlin
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
 from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+
+from llmctl.core.addresses import refuse_resolved
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -18,12 +21,19 @@ Found = list[tuple[Any, ...]]
 
 
 class Lookup:
-    """Has the methods of aiohttp's resolvers. OSError where a name has no address."""
+    """Has the methods of aiohttp's resolvers. OSError where a name has no address.
+
+    ForbiddenAddress where it leads to a metadata service, or one of the `plain` hosts off this machine: no
+    connection is made.
+    """
+
+    def __init__(self, plain: Collection[str] = ()) -> None:
+        self._plain = plain
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[dict[str, Any]]:
-        return [
+        found = [
             {
                 "hostname": host,
                 "host": _numeric(address),
@@ -34,6 +44,8 @@ class Lookup:
             }
             for of, _, proto, _, address in await _found(host, port, family)
         ]
+        refuse_resolved(host, [place["host"] for place in found], plain=host in self._plain)
+        return found
 
     async def close(self) -> None:
         """Nothing is open; a thread that still waits ends with the process."""

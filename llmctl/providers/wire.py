@@ -18,6 +18,7 @@ from llmctl.core.errors import Billed, LlmctlError, OversizedAnswer, ProviderTim
 from llmctl.core.model import Request
 from llmctl.core.ports import HttpCall
 from llmctl.providers import classify, events
+from llmctl.providers.gate import Gate
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientTimeout
@@ -39,11 +40,11 @@ class Answer:
 
 
 class Wire:
-    """The only place that speaks HTTP to providers. `proxies` maps scheme to proxy URL."""
+    """The only place that speaks HTTP to providers. `gate` says where to, and by which proxy."""
 
-    def __init__(self, max_bytes: int, proxies: Mapping[str, str] | None = None) -> None:
+    def __init__(self, max_bytes: int, gate: Gate | None = None) -> None:
         self.max_bytes = max_bytes
-        self.proxies = proxies or {}
+        self.gate = gate or Gate()
         self._session: ClientSession | None = None
         self._direct: Direct | None = None
 
@@ -86,8 +87,12 @@ class Wire:
 
     async def _head(self, call: HttpCall, limits: Limits) -> ClientResponse | Reply:
         """Sends the request and waits for the answer's head."""
+        is_new = self.gate.admit(call.url)
         session, direct = self._opened_session()  # loads aiohttp the first time: not the provider's delay
-        proxy = self._proxy(call.url)
+        if is_new:
+            connector: Any = session.connector
+            connector.clear_dns_cache()  # what was known of the host by https is judged anew
+        proxy = self.gate.proxy(call.url)
         until = limits.until(limits.timeouts.first)
         try:
             if call.method == "POST" and proxy is None:
@@ -114,9 +119,9 @@ class Wire:
             from llmctl.providers.direct import LONGEST_LINE, Direct
             from llmctl.providers.lookup import Lookup
 
-            resolver: Any = Lookup()  # its methods are all that aiohttp asks for
+            resolver: Any = Lookup(self.gate.plain)  # its methods are all that aiohttp asks for
             self._session = ClientSession(
-                connector=TCPConnector(limit=0, ttl_dns_cache=60, resolver=resolver),
+                connector=TCPConnector(limit=0, ttl_dns_cache=60, resolver=resolver, ssl=self.gate.tls()),
                 cookie_jar=DummyCookieJar(),
                 timeout=ClientTimeout(total=None),
                 skip_auto_headers=("User-Agent", "Content-Type"),
@@ -125,9 +130,6 @@ class Wire:
             )
             self._direct = Direct(self._session)
         return self._session, self._direct
-
-    def _proxy(self, url: str) -> str | None:
-        return self.proxies.get(url.partition(":")[0]) if self.proxies else None
 
 
 class Stream:

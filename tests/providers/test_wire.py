@@ -20,6 +20,7 @@ from llmctl.core.errors import (
 )
 from llmctl.core.model import OnText, Request, Response, Target, Timeouts
 from llmctl.core.ports import HttpCall
+from llmctl.providers.gate import Gate
 from llmctl.providers.http import HttpProvider
 from llmctl.providers.openai import OpenAICodec
 from llmctl.providers.wire import Wire
@@ -225,6 +226,6 @@ def test_a_proxy_is_used_by_scheme(server: TestServer, other_server: TestServer)
         with pytest.raises(LlmctlError):
             await wire.post(call, asked(server))
 
-    using(work, proxies={"http": other_server.url})
+    using(work, gate=Gate(environ={"HTTP_PROXY": other_server.url}))
     assert [entry["headers"]["host"] for entry in other_server.log()] == ["provider.invalid"]
     assert server.log() == []

@@ -10,6 +10,7 @@ from typing import Any
 from llmctl.core.errors import AuthError, BrokenAnswer, BrokenStream, LlmctlError, ProviderTimeout
 from llmctl.core.model import Request, Response, Target
 from llmctl.providers.catalog import house
+from llmctl.providers.gate import Gate
 from llmctl.providers.litellm.errors import from_litellm
 from llmctl.providers.litellm.loading import load
 from llmctl.providers.litellm.params import Params
@@ -25,8 +26,9 @@ class LitellmSdk:
     `litellm_errors`.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, gate: Gate | None = None) -> None:
         self.target = target
+        self.gate = gate or Gate()
         self.house = house(target.provider)
         self._params = Params(target)
 
@@ -40,6 +42,8 @@ class LitellmSdk:
         said: list[LitellmPieces] = []
         try:
             async with asyncio.timeout(seconds):
+                if self.target.api_base is not None:
+                    await self.gate.admit_resolved(self.target.api_base)
                 if request.on_text is None:
                     return self._whole(await load().acompletion(**call), request.params.get("service_tier"))
                 return await self._streamed(request, call, said)
