@@ -23,7 +23,23 @@ LLM_KEYS = [
 ]
 LLM_REFUSED = ["tools", "functions", "fragments", "system_fragments", "attachments", "attachment_types"]
 ROLE = re.compile(r"^\s{0,3}(?:#{1,6}\s*)?(system|user|assistant)\s*:[ \t]*$", re.MULTILINE | re.IGNORECASE)
-TYPES = {"string": "string", "number": "number", "integer": "integer", "boolean": "boolean", "array": "list"}
+TYPES = {
+    "string": "string",
+    "number": "number",
+    "integer": "integer",
+    "boolean": "boolean",
+    "float": "number",
+    "array": "list",
+}
+PARAMETERS = {
+    "maxOutputTokens": "max_tokens",
+    "topP": "top_p",
+    "topK": "top_k",
+    "frequencyPenalty": "frequency_penalty",
+    "presencePenalty": "presence_penalty",
+    "stopSequences": "stop",
+}
+"""Names of Prompty's second version for what requests call otherwise."""
 HOUSES = {"openai": "openai", "azure_openai": "azure", "azure": "azure", "anthropic": "anthropic"}
 
 
@@ -78,10 +94,9 @@ def _extract(keys: dict[str, Node]) -> Literal["first", "last"] | None:
 
 
 def from_prompty(head: Node, body: str, line: int, source: str, path: Path | None = None) -> Template:
-    """A `.prompty` file: its inputs are the variables, its samples are not defaults."""
+    """A `.prompty` file of either version: its inputs are the variables, its samples are not defaults."""
     keys = mapping(head, "")
-    model = mapping(keys["model"], "model") if "model" in keys else {}
-    parameters = model["parameters"].plain() if "parameters" in model else {}
+    model, parameters = _model(keys["model"]) if "model" in keys else (None, {})
     schema = parameters.pop("response_format", None)
     return Template(
         name=text_of(keys["name"], "name") if "name" in keys else (path.stem if path else "template"),
@@ -90,30 +105,45 @@ def from_prompty(head: Node, body: str, line: int, source: str, path: Path | Non
         body_line=line,
         path=path,
         description=text_of(keys["description"], "description") if "description" in keys else "",
-        model=_model(model),
+        model=model,
         params=parameters,
         variables=_inputs(keys["inputs"]) if "inputs" in keys else {},
         schema=_schema(schema),
     )
 
 
-def _model(model: dict[str, Node]) -> str | None:
-    """`openai` and its name as one; None where the file leaves the model to its caller."""
-    plain = model["configuration"].plain() if "configuration" in model else {}
-    if not isinstance(plain, dict):
-        return None
-    house = HOUSES.get(str(plain.get("type", "")))
-    name = plain.get("azure_deployment") or plain.get("name") or plain.get("model")
-    return f"{house}/{name}" if house and isinstance(name, str) and "$" not in name else None
+def _model(node: Node) -> tuple[str | None, dict[str, Any]]:
+    """`openai` and the name as one, None where the file leaves the model to its caller; and parameters."""
+    if isinstance(node.value, str):
+        return node.value, {}
+    keys = {key: child.plain() for key, child in mapping(node, "model").items()}
+    about = keys.get("configuration")
+    about = about if isinstance(about, dict) else {}
+    house = HOUSES.get(str(about.get("type") or keys.get("provider") or ""))
+    name = about.get("azure_deployment") or about.get("name") or about.get("model") or keys.get("id")
+    params: dict[str, Any] = {}
+    for key in ("parameters", "options"):
+        if isinstance(keys.get(key), dict):
+            params |= {PARAMETERS.get(each, each): value for each, value in keys[key].items()}
+    known = house and isinstance(name, str) and "$" not in name
+    return (f"{house}/{name}" if known else None), params
 
 
 def _inputs(node: Node) -> dict[str, Variable]:
+    """A map of names, or a list of maps with `name`; a bare value is the default."""
+    if isinstance(node.value, list):
+        listed = [(mapping(item, "inputs"), item) for item in node.value]
+        inputs = {text_of(keys["name"], "inputs.name"): item for keys, item in listed if "name" in keys}
+    else:
+        inputs = mapping(node, "inputs")
     found = {}
-    for name, child in mapping(node, "inputs").items():
-        plain = child.plain() if isinstance(child.value, dict) else {}
+    for name, child in inputs.items():
+        bare = {} if child.value is None else {"default": child.plain()}
+        plain = child.plain() if isinstance(child.value, dict) else bare
+        kind = plain.get("type") or plain.get("kind")
         found[name] = Variable(
             name,
-            type=TYPES.get(str(plain.get("type")), "json" if plain.get("type") else "string"),  # type: ignore[arg-type]
+            type=TYPES.get(str(kind), "json" if kind else "string"),  # type: ignore[arg-type]
             default=plain.get("default", Missing),
             help=str(plain.get("description", "")),
             required="default" not in plain,

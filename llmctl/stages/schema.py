@@ -52,29 +52,41 @@ def schema(next: Send, retries: int, answers: Answers) -> Send:
     async def send(request: Request) -> Response:
         if request.schema is None:
             return await next(request)
-        asked = replace(answers.ready(request), on_text=None)
-        total: Response | None = None
-        for left in range(retries, -1, -1):
-            response = await _call(next, asked, total)
-            total = response if total is None else together(total, response)
-            if not response.text and response.tool_calls:
-                return total
-            cut = response.finish_reason == "length"
-            try:
-                found = answers.validate(response.text, request.schema, cut)
-            except LlmctlError as error:
-                if not isinstance(error, SchemaMismatch) or not left or cut:
-                    raise _failed(error, total) from None
-                messages = answers.ask_again(asked.messages, response.text, error)
-                asked = replace(asked, messages=messages, fingerprint="", call=0)
-                continue
-            break
-        assert total is not None
-        if request.on_text is not None:
-            request.on_text(found.shown(total.text))
-        return replace(total, parsed=found.value, warnings=_all(total.warnings, found.warnings))
+        try:
+            return await _fitting(next, request, retries, answers)
+        except SchemaMismatch as error:
+            if error.response is None or error.response.cached != "exact":
+                raise
+        # Nothing was paid: what does not fit came out of the cache, and is not to stay there.
+        return await _fitting(next, replace(request, cache="refresh"), retries, answers)
 
     return send
+
+
+async def _fitting(next: Send, request: Request, retries: int, answers: Answers) -> Response:
+    """The first answer that fits, with what all calls came to."""
+    assert request.schema is not None
+    asked = replace(answers.ready(request), on_text=None)
+    total: Response | None = None
+    for left in range(retries, -1, -1):
+        response = await _call(next, asked, total)
+        total = response if total is None else together(total, response)
+        if not response.text and response.tool_calls:
+            return total
+        cut = response.finish_reason == "length"
+        try:
+            found = answers.validate(response.text, request.schema, cut)
+        except LlmctlError as error:
+            if not isinstance(error, SchemaMismatch) or not left or cut:
+                raise _failed(error, total) from None
+            messages = answers.ask_again(asked.messages, response.text, error)
+            asked = replace(asked, messages=messages, fingerprint="", call=0)
+            continue
+        break
+    assert total is not None
+    if request.on_text is not None:
+        request.on_text(found.shown(total.text))
+    return replace(total, parsed=found.value, warnings=_all(total.warnings, found.warnings))
 
 
 async def _call(next: Send, request: Request, before: Response | None) -> Response:

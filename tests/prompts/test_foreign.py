@@ -42,6 +42,36 @@ You are {{tone}}.
 """
 
 
+PROMPTY_2 = """---
+model:
+  id: gpt-4o
+  provider: openai
+  options: {temperature: 0.5, maxOutputTokens: 100}
+inputs:
+  first: {kind: string, default: Jane}
+  last: Doe
+  question:
+---
+user:
+{{ first }} {{ last }}: {{ question }}
+"""
+
+
+def test_the_second_version_of_prompty(tmp_path: Path) -> None:
+    """Its files end alike, and say the same in other words."""
+    path = tmp_path / "x.prompty"
+    path.write_text(PROMPTY_2, encoding="utf-8")
+    template = read(path)
+    assert (template.model, template.params) == ("openai/gpt-4o", {"temperature": 0.5, "max_tokens": 100})
+    assert [v.required for v in template.variables.values()] == [False, False, True]
+    assert Renderer(template).messages({"question": "why?"})[0]["content"] == "Jane Doe: why?"
+    path.write_text("---\nmodel: gpt-4o\ninputs: [{name: a}]\n---\n{{ a }}", encoding="utf-8")
+    assert (read(path).model, list(read(path).variables)) == ("gpt-4o", ["a"])
+    path.write_text("---\nmodel: {parameters: null}\ninputs: 3\n---\nx", encoding="utf-8")
+    with pytest.raises(TemplateError, match="inputs: a map"):
+        read(path)
+
+
 def test_a_template_of_llm_may_be_one_text(tmp_path: Path) -> None:
     """`llm` takes a file that is nothing but the prompt."""
     path = tmp_path / "x.yaml"

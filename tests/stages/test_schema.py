@@ -120,6 +120,19 @@ def test_an_error_in_between_carries_what_was_paid() -> None:
     assert (caught.value.response.text, len(caught.value.tried)) == (BAD, 1)
 
 
+def test_stored_answers_that_do_not_fit_are_asked_for_anew() -> None:
+    """Else one bad hour of a model would be served for as long as the cache holds."""
+    stored = [Response(text=BAD, model="m", cached="exact", cost=0, saved=100) for _ in range(3)]
+    model = Model([*stored, BAD, GOOD])
+    response = ask(model)
+    assert response.parsed == {"name": "Ada", "age": 36}
+    assert [request.cache for request in model.asked] == ["use"] * 3 + ["refresh"] * 2
+    assert (response.cost, response.cached, len(response.tried)) == (200, None, 2)
+    shared = Response(text=BAD, model="m", cached="shared", cost=0)
+    with pytest.raises(SchemaMismatch):
+        ask(Model([shared] * 3))
+
+
 def test_a_schema_that_cannot_be_followed_loses_no_answer() -> None:
     """A pattern that takes too long shows only with an answer in hand, and that one is paid."""
     hostile = Request(target=ASKED.target, messages=ASKED.messages, schema={"items": {"pattern": "^(a|a)*$"}})
