@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from llmctl.config.nodes import Node
 from llmctl.prompts.model import Missing, Template, Variable
-from llmctl.prompts.templates import flag_of, mapping, text_of, wrong, yaml_head
+from llmctl.prompts.templates import flag_of, mapping, schema_of, text_of, wrong, yaml_head
 
 LLM_KEYS = [
     "name",
@@ -68,7 +68,7 @@ def from_llm(text: str, source: str, path: Path | None = None) -> Template:
         model=texts.get("model"),
         params=options,
         variables={name: Variable(name, default=node.plain()) for name, node in defaults.items()},
-        schema=keys["schema_object"].plain() if "schema_object" in keys else None,
+        schema=schema_of(keys["schema_object"], "schema_object") if "schema_object" in keys else None,
         syntax="dollar",
         extract=_extract(keys),
     )

@@ -210,7 +210,7 @@ def _variable(name: str, node: Node, path: str) -> Variable:
     )
     if kind not in KINDS:
         raise wrong(keys["type"], f"{path}.type", f"{kind!r} is no type", nearest(kind, KINDS))
-    values = tuple(str(item) for item in keys["values"].plain()) if "values" in keys else ()
+    values = _choices(keys["values"], f"{path}.values") if "values" in keys else ()
     if (kind == "enum") != bool(values):
         raise wrong(node, path, "`values` and the type enum belong together", "values: [a, b, c]")
     required = flag_of(keys["required"], f"{path}.required") if "required" in keys else "default" not in keys
@@ -222,6 +222,12 @@ def _variable(name: str, node: Node, path: str) -> Variable:
     if default is not None:
         default = convert(variable, default, f"{keys['default'].place}: {path}.default")
     return Variable(name, kind, default, help_, required, values)
+
+
+def _choices(node: Node, path: str) -> tuple[str, ...]:
+    if not isinstance(node.value, list):
+        raise wrong(node, path, "a list is wanted", "values: [a, b, c]")
+    return tuple(str(item) for item in node.plain())
 
 
 def examples_of(node: Node, path: str, template: Path | None) -> ExamplesRule:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from llmctl.core.errors import ConfigError
 from llmctl.prompts.model import Missing, TemplateError, Variable
 from llmctl.prompts.render import Renderer
+from llmctl.prompts.schema import load as load_schema
 from llmctl.prompts.templates import Folders, load, read
 
 FULL = """---
@@ -86,6 +90,40 @@ def test_a_wrong_head_is_refused_with_its_line(tmp_path: Path, text: str, messag
     with pytest.raises(TemplateError, match=message) as caught:
         read(put(tmp_path / "t.md", text), "t.md")
     assert caught.value.exit_code == 3
+
+
+ODD = (
+    "5|1.5|true|null|text|''|[]|[1]|{}|{a: 1}|[{a: 1}]|[[1]]|2024-01-01|.nan|{1: 2}|{a: {b: {c: 1}}}|[null]"
+    "|{a: null}|!!binary aGk=|&x [*x]|{input: a, output: b}|[{input: a}]|{file: x, choose: 5}"
+    "|{a: {type: enum}}|{a: {type: enum, values: 5}}|{a: {values: [1], default: 3}}"
+    "|{a: {type: integer, default: x}}|{a: {type: json, default: '{'}}|{a: {required: 5}}|{a: {help: 5}}"
+)
+HEADS = {
+    ".md": "name description system model params variables schema examples cot checks",
+    ".yaml": "name prompt system model defaults options schema_object extract extract_last tools",
+    ".prompty": "name description model inputs sample template",
+}
+
+
+@pytest.mark.parametrize("ending", HEADS)
+def test_no_head_is_a_bug_of_ours(tmp_path: Path, ending: str) -> None:
+    """Whatever stands where, it is a template or an error with a place: never a traceback."""
+    path = tmp_path / f"t{ending}"
+    outcomes = Counter[str]()
+    for key, value in product(HEADS[ending].split(), ODD.split("|")):
+        head = f"{key}: {value}\n"
+        put(path, head if ending == ".yaml" else f"---\n{head}---\nHi {{{{ a }}}}")
+        try:
+            template = read(path)
+            if template.schema is not None:
+                load_schema(template.schema, folder=tmp_path)
+            Renderer(template).messages({"a": 5, "input": "x"})
+        except ConfigError as error:
+            assert error.message
+            outcomes["refused"] += 1
+        else:
+            outcomes["taken"] += 1
+    assert min(outcomes["refused"], outcomes["taken"]) > 20
 
 
 def test_the_project_wins_over_the_user_over_the_package(tmp_path: Path) -> None:
