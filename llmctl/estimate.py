@@ -86,6 +86,8 @@ class Estimate:
     duplicates: int = 0
     cached: int = 0
     to_send: int = 0
+    reason: str | None = None
+    """Why the first of the invalid rows is one."""
     lines: Sequence[Line] = ()
     budgets: Sequence[Share] = ()
 
@@ -233,8 +235,9 @@ class Walk:
             else:
                 self._seen.put(key, 0)
                 self.ask(replace(request, fingerprint=key))
-        except LlmctlError:
+        except LlmctlError as error:
             self.found.invalid += 1
+            self.found.reason = self.found.reason or f"row {row.number}: {error.message}"
 
     def ask(self, request: Request) -> None:
         """A request that nobody has asked yet; LlmctlError where a stage refuses it."""
@@ -285,7 +288,7 @@ class Walk:
         """Counts the request among its kind, whose history is given back; `first` is the cascade's first."""
         target = request.target
         model = self._models.get(target.model) or self._learn(target.model)
-        history = self._histories.find(target.model, request.profile, request.tag)
+        history = self._histories.find(target.model, request.profile, request.tag, request.template)
         counted = tuple(place for place, budget in enumerate(self._budgets) if budget.counts(request))
         kind = Kind(target.model, step, counted, history)
         forecast = self._forecasts.get(kind)

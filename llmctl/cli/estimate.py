@@ -12,7 +12,7 @@ import typer
 from llmctl.ask import Ask
 from llmctl.cli.inputs import prompt_text, usd
 from llmctl.cli.options import current
-from llmctl.cli.session import services
+from llmctl.cli.session import services, warn
 from llmctl.cli.shared import Asking, ask_of, spread
 from llmctl.core.errors import UsageError
 from llmctl.core.loop import run as run_core
@@ -103,6 +103,8 @@ def of_batch(opened: Services, job: Job, source: str) -> int:
 
 def _told(opened: Services, found: Estimate) -> int:
     run_core(opened.close())
+    if found.reason and not current().quiet:
+        warn(found.reason if found.invalid == 1 else f"{found.reason} (and {found.invalid - 1:,} more)")
     if current().json:
         from llmctl.formats.envelope import write_json
 
@@ -161,14 +163,22 @@ ALWAYS = frozenset({"to_send"})
 def said(found: Estimate) -> str:
     """The verdict in words, with what to do where it is no."""
     if found.verdict == "unpriced":
-        unknown = ", ".join(line.model for line in found.lines if line.sums.cost.most is None)
+        unknown = [line for line in found.lines if line.sums.cost.most is None]
+        names = ", ".join(dict.fromkeys(line.model for line in unknown))
         stopped = "; a budget refuses it" if found.exit_code else ""
-        remedy = "declare its price in the profile, or limit it with -O max_tokens=…"
-        return f"unpriced: it is not known what {unknown} may cost{stopped} ({remedy})"
+        free = next((line.model for line in unknown if line.sums.cost.low is None), None)
+        remedy = "limit its answers: -O max_tokens=1000" if free is None else _declare(free)
+        return f"unpriced: it is not known what {names} may cost{stopped} ({remedy})"
     if found.verdict == "over":
         over = ", ".join(share.status.name for share in found.budgets if share.verdict == "over")
         return f"over: it may cost more than is left of {over}"
     return "fits"
+
+
+def _declare(model: str) -> str:
+    from llmctl.pricing.reservation import declare
+
+    return declare(model)
 
 
 def _parts(found: Range) -> tuple[Any, Any, Any]:

@@ -100,6 +100,11 @@ class Request:
     run_id: str = ""
     profile: str = ""
 
+    @property
+    def template(self) -> str | None:
+        """The name of the template that made the messages."""
+        return self.renderer.template.name if self.renderer is not None else None
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

@@ -28,8 +28,7 @@ def reservation(request: Request, book: PriceBook, *, sent_as_is: bool = True) -
     if price is None:
         raise BudgetError(
             f"{model}: its price is unknown, and a budget is set",
-            hint=f"declare it in the profile, in USD per million tokens (0 is a price):"
-            f" prices: {{{model}: {{input: 0.10, output: 0.30}}}}",
+            hint=declare(model),
         )
     if price.free:
         return 0
@@ -41,6 +40,14 @@ def reservation(request: Request, book: PriceBook, *, sent_as_is: bool = True) -
         output_limit(request, book, sent_as_is) * choices(params),
         media=has_media(request),
         service=service if isinstance(service, str) else None,
+    )
+
+
+def declare(model: str) -> str:
+    """What to do about a price that nobody knows."""
+    return (
+        "declare it in the profile, in USD per million tokens (0 is a price):"
+        f" prices: {{{model}: {{input: 0.10, output: 0.30}}}}"
     )
 
 

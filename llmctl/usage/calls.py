@@ -19,6 +19,7 @@ COLUMNS = (
     "id", "at", "run", "profile", "model", "asked", "provider", "tag", "status", "error", "finish",
     "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "estimated",
     "cost", "saved", "billed", "hit", "attempts", "latency", "ttft",
+    "template",
 )  # fmt: skip
 
 
@@ -52,6 +53,7 @@ class Call:
     attempts: int = 0
     latency: float | None = None
     ttft: float | None = None
+    template: str | None = None
 
     def envelope(self, where: times.Zone) -> dict[str, Any]:
         """An object of `usage --calls --json`."""
@@ -64,6 +66,7 @@ class Call:
             "asked": self.asked,
             "provider": self.provider,
             "tag": self.tag,
+            "template": self.template,
             "status": self.status,
             "error": self.error,
             "finish_reason": self.finish,

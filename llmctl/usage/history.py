@@ -14,14 +14,31 @@ NEWEST = 200_000
 
 # What a cache answered, and what failed, says nothing of the next answer.
 GROUPED = """
-    SELECT asked, profile, tag, count(*), sum(output_tokens), sum(input_tokens),
+    SELECT asked, profile, tag, template, count(*), sum(output_tokens), sum(input_tokens),
            sum(prompt_chars), sum(cached_tokens)
     FROM (SELECT * FROM calls ORDER BY id DESC LIMIT ?)
     WHERE status = 'ok' AND hit IS NULL
-    GROUP BY asked, profile, tag
+    GROUP BY asked, profile, tag, template
 """
-KINDS = ("the same profile, model and tag", "the same profile and model", "the same model")
 Key = tuple[str | None, ...]
+
+
+def kinds(model: str, profile: str, tag: str | None, template: str | None) -> list[tuple[str, Key]]:
+    """The kinds that such a call is one of, the likest first, each with its key.
+
+    A template says more of an answer than a tag: its text asks for it.
+    """
+    own = [("the same model and template", ("template", model, template))] if template else []
+    return [
+        (
+            f"the same profile, {'model, tag and template' if template else 'model and tag'}",
+            ("all", model, profile, tag, template),
+        ),
+        *own,
+        ("the same profile, model and tag", ("tag", model, profile, tag)),
+        ("the same profile and model", ("profile", model, profile)),
+        ("the same model", ("model", model)),
+    ]
 
 
 class _Sum(NamedTuple):
@@ -59,10 +76,9 @@ class Histories:
     def __init__(self, db_path: Path) -> None:
         self._path = db_path
 
-    def find(self, model: str, profile: str, tag: str | None) -> History | None:
-        """Of the likest calls that there are: same profile and tag, same profile, or any of the model."""
-        keys: tuple[Key, ...] = ((model, profile, tag), (model, profile), (model,))
-        for key, of in zip(keys, KINDS, strict=True):
+    def find(self, model: str, profile: str, tag: str | None, template: str | None = None) -> History | None:
+        """Of the likest calls that there are: of the template, under the profile and tag, of the model."""
+        for of, key in kinds(model, profile, tag, template):
             if key in self._sums:
                 return self._sums[key].history(of)
         return None
@@ -73,8 +89,8 @@ class Histories:
         if not self._path.exists():
             return found
         with reading(self._path) as db:
-            for model, profile, tag, *sums in db.execute(GROUPED, (NEWEST,)):
+            for model, profile, tag, template, *sums in db.execute(GROUPED, (NEWEST,)):
                 each = _Sum(*sums)
-                for key in ((model, profile, tag), (model, profile), (model,)):
+                for _, key in kinds(model, profile, tag, template):
                     found[key] = found[key].plus(each) if key in found else each
         return found

@@ -26,6 +26,7 @@ CALL = (
     "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "estimated",
     "cost", "saved", "billed", "hit", "attempts", "latency", "ttft", "prices",
     "request_hash", "prompt_chars", "answer_hash", "answer_chars", "more",
+    "template",
 )  # fmt: skip
 ATTEMPT = (
     "call", "at", "run", "profile", "model", "provider", "tag", "state", "error", "http_status", "billed",
@@ -204,6 +205,7 @@ class SqliteLedger:
             request.fingerprint[:32], chars(request.messages),
             digest(answer.text.encode("utf-8", "replace"))[:32] if answer is not None else None,
             len(answer.text) if answer is not None else None, rarer(usage),
+            request.template,
         )  # fmt: skip
 
 

@@ -82,6 +82,7 @@ MIGRATIONS = (
     {rollup.TABLES}
     {rollup.REBUILD}
     """,
+    "ALTER TABLE calls ADD COLUMN template TEXT",  # the name of the one that made the messages
 )
 
 

@@ -98,6 +98,7 @@ def test_what_will_not_be_sent_is_counted_apart(llmctl: Run, work: Path, rows: R
     texts = ["one", "two", "one", "three", "four", "three"]
     lines = [json.dumps({"prompt": text}) for text in texts] + ['{"prompt": ""}', "no json"]
     (work / "a.jsonl").write_text("\n".join(lines) + "\n")
+    assert "warning: row 6: line 7: " in llmctl("estimate", "a.jsonl").stderr
     first = estimate(llmctl, "a.jsonl")
     names = ("rows", "finished", "duplicates", "cached", "invalid", "to_send")
     assert [first[name] for name in names] == [8, 0, 2, 0, 2, 4]
@@ -190,6 +191,7 @@ def test_an_unknown_price_is_unknown(llmctl: Run) -> None:
     found = estimate(llmctl, "hello", "-m", "openai/nobody-knows", "--max-cost", "1", code=6)
     assert found["verdict"] == "unpriced"
     told = llmctl("estimate", "hello", "-m", "openai/nobody-knows").stdout
+    assert "prices: {openai/nobody-knows: {input:" in told
     assert "?" in told
     assert "$0.00" not in told
 
@@ -245,3 +247,21 @@ def test_people_read_a_table(llmctl: Run, rows: Rows) -> None:
     assert "to send" in told.stdout
     assert "verdict: over: it may cost more than is left of --max-cost" in told.stdout
     assert "o200k_base" in told.stdout
+
+
+def test_each_template_has_its_own_history(llmctl: Run, work: Path, server: TestServer) -> None:
+    """One asks for a word and the next for a page, of the same model and under the same profile."""
+    (work / "word.md").write_text("Say one word about {{ text }}\n")
+    (work / "page.md").write_text("Write a page about {{ text }}\n")
+    texts = "".join(json.dumps({"text": f"topic {n}"}) + "\n" for n in range(20))
+    (work / "a.jsonl").write_text(texts)
+    server.script(
+        match=[{"contains": "page", "default": "words:300"}, {"contains": "word", "default": "words:3"}]
+    )
+    bills = {}
+    for name in ("word", "page"):
+        bills[name] = batch(llmctl, "a.jsonl", "-t", f"./{name}.md", "-o", f"{name}.out")["cost_usd"]
+    for name, bill in bills.items():
+        found = estimate(llmctl, "a.jsonl", "-t", f"./{name}.md", "--no-cache")
+        assert found["cost_usd"]["expected"] == pytest.approx(bill, rel=0.1)
+        assert found["models"][0]["expected_from"]["of"].endswith("and template")

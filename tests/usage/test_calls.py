@@ -44,6 +44,7 @@ def test_a_call_says_all_that_is_known(tmp_path: Path) -> None:
         "asked": "openai/a",
         "provider": "openai",
         "tag": "ci",
+        "template": None,
         "status": "ok",
         "error": None,
         "finish_reason": "stop",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +40,32 @@ def test_the_nearest_kind_that_there_is(ledger: Path, profile: str, tag: str | N
     found = Histories(ledger).find("openai/a", profile, tag)
     assert found is not None
     assert found.calls == calls
+
+
+def test_a_template_goes_before_tag_and_profile(tmp_path: Path) -> None:
+    """Its text decides how long answers are; plain prompts do not learn from it while they have their own."""
+    kit = Kit(tmp_path / "ledger.db")
+    for output, template, profile, tag in (
+        (5, "short", "dev", None),
+        (7, "short", "prod", "ci"),
+        (500, "long", "dev", None),
+        (60, None, "dev", None),
+    ):
+        renderer = template and SimpleNamespace(template=SimpleNamespace(name=template))
+        kit.call(1.0, usage=Usage(10, output), renderer=renderer, profile=profile, tag=tag)
+    histories = Histories(kit.done())
+
+    def expected(template: str | None, profile: str = "dev", tag: str | None = None) -> float:
+        found = histories.find("openai/a", profile, tag, template)
+        assert found is not None
+        return found.output_tokens
+
+    assert expected("short") == 5
+    assert expected("long", "other", "new") == 500
+    assert expected("short", "other") == 6
+    assert expected(None) == 60
+    assert expected("new") == (5 + 500 + 60) / 3
+    assert expected(None, "other") == (5 + 7 + 500 + 60) / 4
 
 
 def test_no_calls_are_no_history(ledger: Path, tmp_path: Path) -> None:

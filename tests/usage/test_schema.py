@@ -41,7 +41,10 @@ def test_an_older_ledger_gets_its_sums(tmp_path: Path) -> None:
         kit.call(when(f"2026-11-22T0{hour}:10"), latency=2.0, cost=5)
     kit.done()
     db = sqlite3.connect(path)
-    db.executescript("DROP TABLE slots; DROP TABLE runs; DROP TABLE kinds; PRAGMA user_version = 1;")
+    db.executescript(
+        "DROP TABLE slots; DROP TABLE runs; DROP TABLE kinds; ALTER TABLE calls DROP COLUMN template;"
+        " PRAGMA user_version = 1;"
+    )
     db.close()
     found = report(path, Query(by=("day",), tz="UTC"))
     assert (found.total.calls, found.total.cost) == (5, 25)
