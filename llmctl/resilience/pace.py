@@ -140,7 +140,7 @@ class Pace:
 
     def answered(self, response: Response, tokens: float, sent_at: float) -> None:
         """Learns from an answer: its tokens, the quotas it tells, and that the window bears it."""
-        self.window.answered()
+        self.window.answered(sent_at)
         usage = response.usage
         used = usage.input_tokens + usage.output_tokens
         if self._tokens is not None:

@@ -12,6 +12,7 @@ from .answer import Answer, Ask, Failure, Refused
 from .faults import Spec, Unfit
 from .formats import Format, format_of
 from .http import Connection
+from .limit import Limit
 from .log import Entry, Log
 from .request import Request
 from .script import Script
@@ -29,8 +30,11 @@ class Exchange:
     whole: bool = True  # nothing was cut off
     log: Log | None = None
     entry: Entry | None = None
+    limits: Limit | None = None  # under which it counts
 
     def finished(self, *, played: bool) -> None:
+        if self.limits:
+            self.limits.leave()
         if self.log:
             self.log.ended(self.entry, done=played and self.whole)
 
@@ -54,17 +58,24 @@ class App:
         form = format_of(request)
         try:
             ask = form.read(request)
+            limits = self.script.limits
+            if limits and ask.fixed is None and not limits.admits():
+                return self._exchange(request, _reply(ask, form, limits.refusal), limits.refusal, ends, 0.0)
             spec = self.script.pick(ask)
-            return self._exchange(request, _reply(ask, form, spec), spec, ends)
+            exchange = self._exchange(request, _reply(ask, form, spec), spec, ends, self.script.latency)
+            exchange.limits = limits
+            return exchange
         except Refused as refused:
             failure = refused.failure
         except Unfit as unfit:
             failure = Failure(500, message=f"test server: {unfit}")
         except Exception as error:  # noqa: BLE001 - a mistake of ours must be read by the test, not look like a reset
             failure = Failure(500, message=f"test server: {error!r}")
-        return self._exchange(request, Reply.failed(_BLANK, form, failure), None, ends)
+        return self._exchange(request, Reply.failed(_BLANK, form, failure), None, ends, self.script.latency)
 
-    def _exchange(self, request: Request, reply: Reply, spec: Spec | None, ends: bool) -> Exchange:
+    def _exchange(
+        self, request: Request, reply: Reply, spec: Spec | None, ends: bool, latency: float
+    ) -> Exchange:
         if self.script.headers:
             reply.headers |= self.script.headers
         wire = Wire.of(reply)
@@ -73,8 +84,8 @@ class App:
             spec.apply(wire)
         steps = wire.steps
         silent = not any(isinstance(step, bytes) for step in steps)
-        if self.script.latency:
-            steps = [Pause(self.script.latency), *steps]
+        if latency:
+            steps = [Pause(latency), *steps]
         status = "none" if silent else str(reply.status)
         entry = self.log.began(request, status, spec.text if spec else None, reply.billed)
         whole = not reply.ending and wire.size() >= size

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from .answer import Ask, Json, require
 from .faults import Spec, parse
+from .limit import Limit
 
-FIELDS = {"queue", "default", "by_key", "by_model", "match", "random", "latency", "headers"}
+FIELDS = {"queue", "default", "by_key", "by_model", "match", "random", "latency", "headers", "limits"}
 
 
 def _check(given: Json, fields: set[str]) -> Json:
@@ -67,6 +68,7 @@ class Script:
         _check(given, FIELDS)
         self.latency = float(given.get("latency", 0))
         self.headers: dict[str, str] = {name: str(value) for name, value in given.get("headers", {}).items()}
+        self.limits = Limit(given["limits"]) if "limits" in given else None
         self._match = [
             (rule["contains"], Rule.of(_check(rule, {"contains", "queue", "default"})))
             for rule in given.get("match", ())

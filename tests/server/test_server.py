@@ -85,9 +85,28 @@ def test_latency_and_headers(server: TestServer) -> None:
         assert heard.seconds >= 0.15
 
 
+def test_limits_of_its_own(server: TestServer) -> None:
+    """Who asks too much at once or too fast is refused at once, and it does not count as being answered."""
+    server.script(limits={"at_once": 2, "fault": "retry_after:3"}, latency=0.2)
+    threads = [threading.Thread(target=say, args=(server,)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.stats()["by_status"] == {"200": 2, "429": 3}
+    assert say(server) == 200
+    server.script(limits={"per_second": 0.1, "burst": 2})
+    assert [say(server) for _ in range(4)] == [200, 200, 429, 429]
+
+
 @pytest.mark.parametrize(
     "script",
-    [{"que": []}, {"by_key": {"k": {"defualt": None}}}, {"match": [{"contains": "x", "fault": "html"}]}],
+    [
+        {"que": []},
+        {"limits": {"at_one": 1}},
+        {"by_key": {"k": {"defualt": None}}},
+        {"match": [{"contains": "x", "fault": "html"}]},
+    ],
 )
 def test_unknown_fields_of_a_script(script: dict[str, Any], server: TestServer) -> None:
     """A misspelt field would leave the fault out and the test green."""
@@ -194,6 +213,7 @@ def test_a_big_answer_does_not_pile_up(server: TestServer) -> None:
     heard = talk(server.port, path, body, HEADERS["openai"])
     assert len(heard.body) > 20_000_000
     assert heard.whole
+    wait_until_in_flight(server, 0)
     assert server.log()[0]["done"]
 
 
