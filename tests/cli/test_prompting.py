@@ -70,6 +70,17 @@ def test_examples_become_turns(llmctl: Run, server: TestServer, work: Path) -> N
     assert llmctl("run", "Q?", "--examples", "e.jsonl", "--examples-how", "best:2").returncode == 2
 
 
+def test_examples_inside_the_text(llmctl: Run, server: TestServer, work: Path) -> None:
+    """Some endpoints take no turns of an assistant before the first answer."""
+    (work / "e.jsonl").write_text('{"input": "q1", "output": "a1"}\n', encoding="utf-8")
+    assert llmctl("run", "Q?", "--examples", "e.jsonl", "--examples-as", "text").returncode == 0
+    system, question = bodies(server)[0]["messages"]
+    assert (system["role"], question["content"]) == ("system", "Q?")
+    assert "Input: q1\nOutput: a1" in system["content"]
+    assert llmctl("run", "Q?", "--examples", "e.jsonl", "--examples-as", "prose").returncode == 2
+    assert llmctl("run", "Q?", "--examples-as", "text").returncode == 2
+
+
 def test_steps_are_apart_from_the_answer(llmctl: Run, server: TestServer) -> None:
     """Who pipes the answer on does not want the thoughts; who asks for them gets both."""
     server.script(default="answer:First this.\nThen that.\nFinal answer:\n42")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -190,6 +191,20 @@ def test_messages_are_cut_where_they_are_longest() -> None:
     assert sum(count(m["content"]) for m in shorter if isinstance(m["content"], str)) <= 220
     assert saved(results)["fits"]
     assert saved(results)["before"] > saved(results)["after"]
+
+
+def test_a_usual_megabyte_takes_less_than_a_second() -> None:
+    """That is some ten times what it takes to look at each of its words."""
+    text = (DOCUMENT * 300)[:1_000_000]
+
+    def seconds(work: Callable[[], object]) -> float:
+        started = time.process_time()
+        work()
+        return time.process_time() - started
+
+    looked = min(seconds(lambda: re.findall(r"\w+|\W+", text)) for _ in range(3))
+    shortened = min(seconds(lambda: optimize(text, count=len, max_tokens=100_000)) for _ in range(2))
+    assert shortened < 20 * looked
 
 
 @pytest.mark.parametrize(
