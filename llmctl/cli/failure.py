@@ -43,6 +43,9 @@ def guarded(command: Callable[[], Any], args: list[str]) -> int:
             StorageError(f"cannot write: {error.strerror}", hint="make room, then run it again"), args
         )
     except Exception as error:  # noqa: BLE001  # a bug: whatever it is, a log and exit code 1
+        if type(error).__name__ == "NoArgsIsHelpError":  # `llmctl`, `llmctl prompt`: the page is the answer
+            _line(error.format_message())  # type: ignore[attr-defined]  # a ClickException
+            return UsageError.exit_code
         if usage := _as_usage(error):
             return tell(usage, args)
         return _bug(error, args)

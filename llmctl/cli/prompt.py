@@ -32,7 +32,7 @@ Prompt = Annotated[
     str | None,
     typer.Argument(help="The prompt; piped text comes before it. `-`: stdin alone, `@FILE`: a file."),
 ]
-FACTS = ("name", "description", "model", "system", "params", "examples", "checks", "schema")
+FACTS = ("name", "description", "model", "system", "params", "examples", "checks", "json_schema")
 
 
 @app.callback()
@@ -109,7 +109,7 @@ def _facts(template: Template) -> dict[str, Any]:
         "system": template.system,
         "params": dict(template.params),
         "variables": {name: _variable(each) for name, each in template.variables.items()},
-        "schema": template.schema,
+        "json_schema": template.schema,
         "examples": None
         if rule is None
         else {"file": str(rule.file) if rule.file else None, "rows": len(rule.rows), "choose": rule.choose},
@@ -143,7 +143,7 @@ def _told(template: Template) -> str:
         value = facts[name]
         if value:
             said = value if isinstance(value, str) else orjson.dumps(value).decode()
-            lines.append(f"{name}: {said}")
+            lines.append(f"{name.removeprefix('json_')}: {said}")
     for name, facts_of in facts["variables"].items():
         kind = "|".join(facts_of["values"]) if "values" in facts_of else facts_of["type"]
         need = f"= {orjson.dumps(facts_of['default']).decode()}" if "default" in facts_of else "(required)"

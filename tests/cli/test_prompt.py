@@ -49,7 +49,7 @@ def test_show_tells_variables_and_text(llmctl: Run) -> None:
     assert "{{ content }}" in plain
     found = json.loads(llmctl("prompt", "show", "-t", "content-analysis", "--json").stdout)
     assert found["variables"]["analysis_type"]["default"] == "comprehensive"
-    assert "key_themes" in found["schema"]["properties"]
+    assert "key_themes" in found["json_schema"]["properties"]
     nope = llmctl("prompt", "show", "content-analisys")
     assert nope.returncode == 3
     assert "'content-analysis'" in nope.stderr
@@ -238,3 +238,20 @@ def test_optimize_of_a_template(llmctl: Run) -> None:
 def test_no_prompt_is_wrong_usage(llmctl: Run, command: str) -> None:
     """An empty pipe is a slip, not an empty report."""
     assert llmctl("prompt", command).returncode == 2
+
+
+def test_a_command_without_its_part_shows_the_page(llmctl: Run) -> None:
+    """A page squeezed into one line helps nobody."""
+    for args in ((), ("prompt",)):
+        done = llmctl(*args)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert len(done.stderr.splitlines()) > 10
+        assert "\nCommands:\n" in done.stderr
+
+
+def test_the_number_of_the_format_stays(llmctl: Run) -> None:
+    """A template's own schema must not take the place of `"schema": 1`."""
+    for part in ("show", "render"):
+        found = json.loads(llmctl("prompt", part, "-t", "classify", "--json", stdin="text").stdout)
+        assert found["schema"] == 1
+        assert found["json_schema"]["type"] == "object"
