@@ -30,6 +30,7 @@ from llmctl.stages.redact import redact
 from llmctl.stages.retry import retry
 from llmctl.stages.schema import schema
 from llmctl.stages.single_flight import single_flight
+from llmctl.stages.trace import trace
 
 Stage = partial[Send]
 """A stage with all it needs but the next one."""
@@ -46,6 +47,7 @@ def stages(services: Services) -> list[Stage]:
         partial(check, rule=services.profile.privacy),
         partial(reasoning),
         partial(record, ledger=services.ledger, clock=services.clock),
+        partial(trace, telemetry=services.telemetry, clock=services.clock),
         partial(cache, store=services.cache, keep=services.keep),
         partial(single_flight),
         partial(fallback, stand_ins=services.stand_ins),

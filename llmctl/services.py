@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llmctl.core.ports import Judge, Provider, State
     from llmctl.facts import Facts
     from llmctl.meaning.encoder import Encoder
+    from llmctl.otel.telemetry import Telemetry
     from llmctl.pricing.book import PriceBook
     from llmctl.resilience.circuit import Circuits
     from llmctl.resilience.pace import Paces
@@ -71,6 +72,9 @@ class SystemRandom:
     def random(self) -> float:
         return int.from_bytes(os.urandom(7)) / (1 << 56)
 
+
+OTEL_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""Variables that name a receiver of traces."""
 
 GRAMMAR = frozenset({"local", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
 """Providers whose servers take a schema for every model."""
@@ -451,10 +455,24 @@ class Services:
 
         return Watch(self)
 
+    @cached_property
+    def telemetry(self) -> Telemetry | None:
+        """What traces calls; None where that is off, and then nothing is loaded."""
+        rule = self.profile.otel
+        if rule.enabled is False or not (rule.enabled or any(map(self.environ.get, OTEL_ENDPOINTS))):
+            return None
+        from llmctl.otel import telemetry
+
+        if not telemetry.wanted(rule):
+            return None
+        return telemetry.Telemetry(rule, self.environ, self.run_id, self.warn)
+
     def finish(self) -> None:
-        """What can wait until everything has been said: a last look at the alerts. Takes seconds at most."""
+        """What can wait until all has been said: a last look at alerts, traces. Takes seconds at most."""
         if self.watch is not None:
             self.watch.end()
+        if self.__dict__.get("telemetry") is not None:
+            self.__dict__["telemetry"].end()
 
     def wake(self) -> None:
         """Ends every wait between attempts: what is not in flight is not to be sent any more."""

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "formats": {"core", "pricing", "usage"},
     "usage": {"core", "state", "pricing"},
     "notify": {"core"},
+    "otel": {"core"},
 }
 """Layer -> the layers it may import besides itself; what is not named here may import all below."""
 ALLOWED = {

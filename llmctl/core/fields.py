@@ -47,6 +47,11 @@ def flag(default: bool) -> Any:
     return _field(default, Rule("flag"))
 
 
+def switch() -> Any:
+    """True, false, or null for: it depends."""
+    return _field(None, Rule("flag", null=True))
+
+
 def text(default: str | None, **more: Any) -> Any:
     return _field(default, Rule("text", null=default is None, **more))
 

@@ -22,6 +22,7 @@ from llmctl.core.fields import (
     reference,
     rows,
     section,
+    switch,
     table,
     text,
     texts,
@@ -300,6 +301,18 @@ class AlertRule:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class OtelRule:
+    """Traces and metrics for OpenTelemetry, by OTLP over HTTP; needs the extra `otel`."""
+
+    enabled: bool | None = switch()
+    """Whether calls are traced; null: where `OTEL_EXPORTER_OTLP_ENDPOINT` is set."""
+    endpoint: str | None = text(None)
+    """The receiver's address, without `/v1/traces`; null: the environment's, else http://localhost:4318."""
+    texts: bool = flag(False)
+    """Whether spans hold prompts and answers, as they leave and come."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class LocalRule:
     """The embedded model's server: seconds it stays without work, requests it takes at once."""
 
@@ -351,6 +364,8 @@ class Profile:
     """Where alerts go: web addresses, or references to them such as `env:SLACK_WEBHOOK`."""
     notify_key: str | None = reference()
     """Reference to the secret that messages to web addresses are signed with."""
+    otel: OtelRule = section(OtelRule, short="enabled")
+    """Traces and metrics; a bare true or false is `enabled`."""
     checks: tuple[str, ...] = texts(choices=(*CHECKS, "all"))
     """Checks of a prompt that must pass before it is sent."""
     schema_retries: int = whole(2, 0, 20)
