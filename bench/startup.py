@@ -41,7 +41,7 @@ def environ(home: Path, server: TestServer) -> dict[str, str]:
 def fill_ledger(home: Path, calls: int) -> None:
     """A ledger of many calls, written by the ledger itself."""
     from llmctl.core.model import Request, Response, Target, Usage
-    from llmctl.services import SystemClock
+    from llmctl.machine import SystemClock
     from llmctl.usage.ledger import SqliteLedger
 
     ledger = SqliteLedger(home / "state" / "ledger.db", SystemClock(), group=True)

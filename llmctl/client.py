@@ -261,6 +261,7 @@ class Client:
 
     def _pipeline(self) -> Send:
         if self._send is None:
+            _ = self.services.watch  # what is wrong with it is told before anything is sent
             self._send = build(self.services)
         return self._send
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl.config import find, resolve
-from llmctl.core.errors import AuthError, ConfigError, Interrupted
-from llmctl.core.hidden import KEYS
+from llmctl.core.errors import AuthError, ConfigError
 from llmctl.core.model import Quota, Request, Response, Target, Usage
 from llmctl.core.money import Nanos
 from llmctl.core.profile import Profile
+from llmctl.machine import Secrets, SystemClock, SystemRandom
 from llmctl.targets import StandIns, Targets
 
 if TYPE_CHECKING:
-    from asyncio import Event
-
     from llmctl.config.resolve import Resolved
     from llmctl.core.ports import Judge, Provider, State
     from llmctl.facts import Facts
@@ -36,41 +33,6 @@ if TYPE_CHECKING:
     from llmctl.usage.desk import Desk, Purse
     from llmctl.usage.ledger import SqliteLedger
     from llmctl.watch import Watch
-
-
-class SystemClock:
-    """The machine's own time. `wake` ends all sleeps with Interrupted, now and from then on."""
-
-    now = staticmethod(time.time)
-    monotonic = staticmethod(time.monotonic)
-
-    def __init__(self) -> None:
-        self._woken = False
-        self._alarm: Event | None = None
-
-    async def sleep(self, seconds: float) -> None:
-        import asyncio
-
-        if self._alarm is None:
-            self._alarm = asyncio.Event()
-        if not self._woken:
-            try:
-                await asyncio.wait_for(self._alarm.wait(), seconds)
-            except TimeoutError:
-                return
-        raise Interrupted(2, "interrupted while waiting to try again")
-
-    def wake(self) -> None:
-        self._woken = True
-        if self._alarm is not None:
-            self._alarm.set()
-
-
-class SystemRandom:
-    """Chance from the operating system: no seed to share between processes."""
-
-    def random(self) -> float:
-        return int.from_bytes(os.urandom(7)) / (1 << 56)
 
 
 OTEL_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -90,23 +52,6 @@ class LazyAnswers:
         from llmctl.prompts.answers import Answers
 
         return getattr(Answers(self._native), name)
-
-
-class Secrets:
-    """Keys by reference, resolved once and kept in memory alone."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._known: dict[str, str] = {}
-        KEYS.watch(environ)
-
-    def resolve(self, reference: str) -> str:
-        if reference not in self._known:
-            from llmctl.config.keys import resolve as read_key
-
-            self._known[reference] = read_key(reference, self._environ)
-            KEYS.add(self._known[reference])
-        return self._known[reference]
 
 
 class Services:
@@ -465,7 +410,9 @@ class Services:
 
         if not telemetry.wanted(rule):
             return None
-        return telemetry.Telemetry(rule, self.environ, self.run_id, self.warn)
+        found = telemetry.Telemetry(rule, self.environ, self.run_id, self.warn)
+        found.refuse(self.profile.plain_http)
+        return found
 
     def finish(self) -> None:
         """What can wait until all has been said: a last look at alerts, traces. Takes seconds at most."""

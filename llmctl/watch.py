@@ -6,10 +6,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from llmctl.core.errors import LlmctlError
-from llmctl.notify.destination import Destination, destination, send, shown
+from llmctl.core.errors import AuthError, LlmctlError
+from llmctl.notify.destination import SLACK, Destination, destination, send, shown
 from llmctl.notify.message import Kind, Message
 from llmctl.usage import alerts, times
 from llmctl.usage.alerts import Sources
@@ -40,6 +41,7 @@ class Alerts:
         self.items = profile.notify
         self.profile = services.resolved.name
         self._key = profile.notify_key
+        self._plain = profile.plain_http
         self._resolve: Callable[[str], str] = services.secrets.resolve
         self._now = services.clock.now
         self._budgets = [Budget(rule) for rule in profile.budgets]
@@ -51,6 +53,14 @@ class Alerts:
             self._statuses,
             lambda: [each.name for each in circuits.seen() if each.state != "closed"],
         )
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """ForbiddenAddress where a variable holds one; what is not there is told when it is needed."""
+        for item in self.items:
+            with suppress(AuthError):
+                if item.removeprefix(SLACK).startswith("env:"):
+                    destination(item, self._resolve, self._plain)
 
     def look(self) -> list[Episode]:
         """How every rule stands; nothing is kept or told. StorageError."""
@@ -101,7 +111,7 @@ class Alerts:
 
     def _send(self, item: str, message: Message, until: float) -> str | None:
         try:
-            to: Destination = destination(item, self._resolve)
+            to: Destination = destination(item, self._resolve, self._plain)
             key = None if self._key is None or to.kind == "apprise" else self._resolve(self._key)
         except LlmctlError as error:
             return error.message

@@ -145,6 +145,7 @@ class Batch:
         from llmctl.stages.retry import Allowance
 
         await loop()
+        _ = self.services.watch  # what is wrong with it is told before anything is sent
         self.services.allowance = Allowance(max(FEWEST_RETRIES, self.tally.rows // 10))
         veil = self.composer.veil
         finisher = Finisher(

@@ -68,6 +68,7 @@ def run(
         return of_run(opened, ask)
     request = compose(opened, ask)
     offer(opened, request.target)
+    _ = opened.watch  # what is wrong with it is told before anything is sent
     later.add(opened.finish)
     try:
         response = run_core(answer(opened, request))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -18,6 +18,8 @@ from llmctl.core.profile import Profile
 
 REFERENCE = r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|cmd:.+|keyring:[^/]+/.+)"
 REFERENCES = "write env:NAME, file:PATH, cmd:COMMAND or keyring:SERVICE/NAME"
+OPEN_WEBHOOK = r"://[^/@]*:[^/@]*@|//hooks\.slack\.com/|//(?:\w+\.)?discord(?:app)?\.com/api/webhooks/"
+"""Addresses of messages that are secrets themselves."""
 SHORTEST_KEY = 15
 BOUNDED = ("number", "money", "duration", "amount")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -36,18 +38,30 @@ def build_profile(root: Node) -> Profile:
 
 
 def _refuse_addresses(root: Node, plain_http: tuple[str, ...]) -> None:
-    """An `api_base` that nothing may be sent to is refused where it is written."""
+    """An address that nothing may be sent to is refused where it is written."""
+    for path, node in _addresses(root):
+        if "://" not in str(node.value):
+            continue
+        from llmctl.core.addresses import refuse_address
+
+        try:
+            refuse_address(str(node.value).removeprefix("slack+"), plain_http)
+        except ConfigError as error:
+            raise fail(node, path, error.message, error.hint) from None
+        if path.startswith("notify") and re.search(OPEN_WEBHOOK, str(node.value)):
+            hint = "put the address into the environment and write env:NAME"
+            raise fail(node, path, "a secret is written out in the open", hint)
+
+
+def _addresses(root: Node) -> Iterator[tuple[str, Node]]:
     for section in ("models", "providers"):
         for name, entry in _children(_children(root).get(section)).items():
-            node = _children(entry).get("api_base")
-            if node is None or "://" not in str(node.value):
-                continue
-            from llmctl.core.addresses import refuse_address
-
-            try:
-                refuse_address(str(node.value), plain_http)
-            except ConfigError as error:
-                raise fail(node, f"{section}.{name}.api_base", error.message, error.hint) from None
+            if node := _children(entry).get("api_base"):
+                yield f"{section}.{name}.api_base", node
+    notify = _children(root).get("notify")
+    items = notify.value if notify is not None else None
+    for number, item in enumerate(items if isinstance(items, list) else [notify] if notify else []):
+        yield f"notify[{number}]", item
 
 
 def _children(node: Node | None) -> dict[str, Node]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from llmctl.core.errors import ConfigError, LlmctlError
+from llmctl.core.addresses import refuse_address
+from llmctl.core.errors import ConfigError, ForbiddenAddress, LlmctlError
 from llmctl.notify.message import Message
 
 SLACK = "slack+"
@@ -22,11 +23,15 @@ ATTEMPT_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """`item` as the profile has it; the address may hold a secret and is never shown."""
+    """`item` as the profile has it; the address may hold a secret and is never shown.
+
+    `plain` says whether http:// may leave this machine.
+    """
 
     item: str
     kind: Literal["webhook", "slack", "apprise"]
     address: str
+    plain: bool = False
 
     @property
     def shown(self) -> str:
@@ -51,8 +56,8 @@ def _split(address: str) -> tuple[str, str]:
         return "", ""
 
 
-def destination(item: str, resolve: Callable[[str], str]) -> Destination:
-    """With its reference looked up. LlmctlError where that fails or is no address."""
+def destination(item: str, resolve: Callable[[str], str], plain_http: Collection[str] = ()) -> Destination:
+    """With its reference looked up. LlmctlError where that fails, is no address, or one nothing may go to."""
     bare = item.removeprefix(SLACK)
     is_reference = bare.startswith(REFERENCES)
     address = (resolve(bare) if is_reference else bare).strip()
@@ -61,10 +66,14 @@ def destination(item: str, resolve: Callable[[str], str]) -> Destination:
     scheme, host = _split(address)
     if not scheme or (scheme in WEB and not host):
         raise ConfigError(f"notify: {shown(item)}: not an address", hint="for example https://host/path")
+    try:
+        refuse_address(address, plain_http)
+    except ConfigError as error:
+        raise ForbiddenAddress(f"notify: {shown(item)}: {error.message}", hint=error.hint) from None
     if scheme not in WEB:
         return Destination(item, "apprise", address)
     is_slack = is_slack or host.endswith("slack.com") or (is_reference and "slack" in bare.lower())
-    return Destination(item, "slack" if is_slack else "webhook", address)
+    return Destination(item, "slack" if is_slack else "webhook", address, host in plain_http)
 
 
 class Refused(Exception):
@@ -100,7 +109,8 @@ def _send(to: Destination, message: Message, key: str | None, seconds: float) ->
 
         notify(to.address, message)
         return
-    from llmctl.notify.webhook import post
+    from llmctl.notify.webhook import judge_resolved, post
 
     body = message.slack() if to.kind == "slack" else message.body()
+    judge_resolved(to.address, plain=to.plain)
     post(to.address, body, message.id, key, seconds)

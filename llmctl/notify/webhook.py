@@ -15,13 +15,12 @@ import hmac
 import time
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
+from llmctl.core.addresses import host_of, is_loopback, refuse_resolved
 from llmctl.core.errors import ConfigError
 from llmctl.notify.destination import Refused
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 AGAIN = (408, 425, 429)
 
 
@@ -50,6 +49,19 @@ def post(address: str, body: bytes, id: str, key: str | None, seconds: float) ->
         raise Refused(type(error).__name__, again=isinstance(error, HTTPException)) from None
 
 
+def judge_resolved(address: str, *, plain: bool) -> None:
+    """ForbiddenAddress where its name leads to a metadata service, or by http:// off this machine."""
+    import socket
+
+    host = host_of(address)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return  # unknown: whoever connects says so, or a proxy knows it
+    near_only = address.lower().startswith("http:") and not plain
+    refuse_resolved(host, [str(place[4][0]) for place in found], plain=near_only)
+
+
 def signature(key: str, id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The two headers that let a receiver know who sent the body, and when."""
     signed = f"{id}.{timestamp}.".encode() + body
@@ -71,7 +83,7 @@ def _bytes(key: str) -> bytes:
 
 def _opener(address: str) -> OpenerDirector:
     """Through the environment's proxy, but to this machine directly."""
-    near = urlsplit(address).hostname in LOOPBACK
+    near = is_loopback(host_of(address))
     return build_opener(_NoRedirects, *([ProxyHandler({})] if near else []))
 
 

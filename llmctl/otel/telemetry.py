@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from llmctl.core.addresses import host_of, refuse_address
 from llmctl.core.errors import MissingExtra
 from llmctl.core.model import Request, Response
 from llmctl.core.money import to_usd
@@ -205,6 +206,12 @@ class Telemetry:
             return own
         base = self._rule.endpoint or self._environ.get(BASE) or DEFAULT_BASE
         return f"{base.rstrip('/')}/v1/{signal}"
+
+    def refuse(self, plain_http: Collection[str]) -> None:
+        """ForbiddenAddress where nothing may be sent to; texts leave this machine by https:// alone."""
+        for signal in ("traces", "metrics"):
+            url = self._endpoint(signal)
+            refuse_address(url, plain_http if self._rule.texts else (host_of(url),))
 
     def end(self) -> None:
         """Sends what is left, within END_S; a receiver that is down costs no more than that."""

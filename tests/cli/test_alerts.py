@@ -242,6 +242,30 @@ def test_a_signing_key_in_the_open_is_refused(profile: Write, llmctl: Run) -> No
     assert "word-of-mine" not in done.stderr
 
 
+def test_addresses_that_nothing_may_go_to(profile: Write, llmctl: Run, server: TestServer) -> None:
+    """Exit 3 before anything is sent, with the place where it stands there, and by its reference else."""
+    profile(ERRORS + "notify: [env:HOOK, 'http://169.254.169.254/x']\n")
+    done = llmctl("run", "hello")
+    assert done.returncode == 3
+    assert "watched.yaml:6: notify[1]: http://169.254.169.254/x is a cloud's metadata" in done.stderr
+    profile(ERRORS + "notify: [env:HOOK]\n")
+    for command in (("run", "hello"), ("alerts", "check"), ("batch", "-", "-o", "out.jsonl")):
+        done = llmctl(*command, env={"HOOK": "http://169.254.169.254/x"}, stdin="row\n")
+        assert done.returncode == 3
+        assert "notify: env:HOOK: " in done.stderr
+    assert server.log() == []
+
+
+def test_a_webhook_in_the_open_is_refused(profile: Write, llmctl: Run) -> None:
+    """Its path is its password; it is not repeated."""
+    for address in ("https://hooks.slack.com/services/T/B/word", "https://me:word@hooks.example.com/"):
+        profile(f"notify: '{address}'\n")
+        done = llmctl("alerts", "list")
+        assert done.returncode == 3
+        assert "watched.yaml:4: notify[0]: a secret is written out in the open" in done.stderr
+        assert "word" not in done.stderr
+
+
 def test_a_test_message(profile: Write, llmctl: Run, receiver: Receiver) -> None:
     """So that the first real one is not the first."""
     assert llmctl("alerts", "test").returncode == 3

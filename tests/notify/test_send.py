@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from llmctl.core.errors import ConfigError
+from llmctl.core.errors import ConfigError, ForbiddenAddress
 from llmctl.notify import destination as sending
 from llmctl.notify.destination import destination, send, shown
 from llmctl.notify.message import Message
@@ -153,3 +153,32 @@ def test_what_is_shown_holds_no_secret(tmp_path: Path) -> None:
     assert shown("slack+env:HOOK") == "slack+env:HOOK"
     assert shown("tgram://token/chat") == "tgram://…"
     assert "secret" not in plain("env:HOOK", "https://hooks.example/secret").shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://169.254.169.254/latest",
+        "https://metadata.google.internal/x",
+        "json://169.254.169.254/x",
+        "http://2852039166/",
+        "slack+http://[::ffff:169.254.169.254]/",
+        "http://hooks.example.com/x",
+    ],
+)
+def test_where_nothing_may_go(address: str) -> None:
+    """A cloud's metadata service in any spelling, and plain http beyond this machine."""
+    with pytest.raises(ForbiddenAddress):
+        plain("env:HOOK", address)
+
+
+def test_plain_http_where_the_profile_allows_it() -> None:
+    """A host of one's own network, by name."""
+    assert destination("http://hooks.lan.net/", lambda _: "", ["hooks.lan.net"]).plain
+
+
+def test_a_name_that_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judged by where it leads, before a byte is sent."""
+    places = [(2, 1, 6, "", ("169.254.169.254", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
+    assert "metadata" in (sent("https://innocent.example/hook") or "")
