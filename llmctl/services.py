@@ -406,11 +406,12 @@ class Services:
         rule = self.profile.otel
         if rule.enabled is False or not (rule.enabled or any(map(self.environ.get, OTEL_ENDPOINTS))):
             return None
+        from llmctl import __version__
         from llmctl.otel import telemetry
 
         if not telemetry.wanted(rule):
             return None
-        found = telemetry.Telemetry(rule, self.environ, self.run_id, self.warn)
+        found = telemetry.Telemetry(rule, self.environ, (self.run_id, __version__), self.warn)
         found.refuse(self.profile.plain_http)
         return found
 

@@ -41,10 +41,13 @@ def wanted(rule: OtelRule) -> bool:
 
 
 class Telemetry:
-    """Made once a run. An application that has set up OpenTelemetry itself gets the spans in its own way."""
+    """Made once a `run`: its id, and our version.
+
+    An application that has set up OpenTelemetry itself gets the spans in its own way.
+    """
 
     def __init__(
-        self, rule: OtelRule, environ: Mapping[str, str], run_id: str, warn: Callable[[str], None]
+        self, rule: OtelRule, environ: Mapping[str, str], run: tuple[str, str], warn: Callable[[str], None]
     ) -> None:
         try:
             import opentelemetry.exporter.otlp.proto.http  # to know at once that it is there
@@ -53,7 +56,7 @@ class Telemetry:
             raise MissingExtra("tracing", "otel") from None
         self._rule = rule
         self._environ = environ
-        self._run_id = run_id
+        self._run_id, self._version = run
         self._closing: list[Callable[[], object]] = []
         _Complaints.listen(warn)
 
@@ -189,12 +192,10 @@ class Telemetry:
     def _resource(self) -> Any:
         from opentelemetry.sdk.resources import Resource
 
-        from llmctl import __version__
-
         named = self._environ.get("OTEL_SERVICE_NAME") or "service.name=" in self._environ.get(
             "OTEL_RESOURCE_ATTRIBUTES", ""
         )
-        own: dict[str, Any] = {"service.version": __version__, "service.instance.id": self._run_id}
+        own: dict[str, Any] = {"service.version": self._version, "service.instance.id": self._run_id}
         if not named:
             own["service.name"] = NAME
         return Resource.create(own)
