@@ -320,7 +320,7 @@ class Walk:
             chars=chars(request.messages),
             longest=longest,
             choices=choices(params),
-            media=has_media(request),
+            media=has_media(request.messages),
             service=service if isinstance(service, str) else None,
             reserved=reserved,
         )

@@ -191,18 +191,15 @@ class Services:
 
     def price(self, answered: str, asked: str, usage: Usage, at: float) -> Nanos | None:
         """By the model that answered, else by the one that was asked; `at` Unix seconds."""
-        from llmctl.pricing.cost import cost
+        return self.prices.cost(answered, asked, usage, at)
 
-        price = self.prices.price(answered) or self.prices.price(asked)
-        return None if price is None else cost(price, usage, service=usage.service, at=at)
-
-    def most(self, request: Request) -> Nanos:
+    @cached_property
+    def most(self) -> Callable[[Request], Nanos]:
         """The most that one attempt can cost. BudgetError where that is not known."""
-        from llmctl.pricing.reservation import reservation
+        from llmctl.pricing.reservation import Reservations
         from llmctl.providers.catalog import house
 
-        sent_as_is = house(request.target.provider).route in ("openai", "local")
-        return reservation(request, self.prices, sent_as_is=sent_as_is)
+        return Reservations(self.prices, lambda provider: house(provider).route in ("openai", "local"))
 
     @cached_property
     def state(self) -> State:
@@ -386,8 +383,13 @@ class Services:
         await self._wire.post(call, Request(target, (), deadline=deadline))
 
     def flush(self) -> None:
-        """Writes what has been gathered. StorageError where the ledger cannot be written."""
-        for name in ("desk", "cache", "ledger"):
+        """Writes what has been gathered, of the cache only now and then: its answers are elsewhere too.
+
+        StorageError where the ledger cannot be written.
+        """
+        if self.__dict__.get("cache") is not None:
+            self.__dict__["cache"].tick()
+        for name in ("desk", "ledger"):
             if self.__dict__.get(name) is not None:
                 self.__dict__[name].flush()
 

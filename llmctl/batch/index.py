@@ -92,6 +92,7 @@ class Known:
         self._file = unnamed(self._folder)
         self._fd = self._file.fileno()
         os.ftruncate(self._fd, slots * self.SLOT.size)
+        self._used = Rows()
 
     def __len__(self) -> int:
         return self._count
@@ -109,17 +110,19 @@ class Known:
                 self._grow()
             slot, value = self._find(number)
             os.pwrite(self._fd, self.SLOT.pack(number, offset + 1), slot * self.SLOT.size)
+            self._used.add(slot)
         except OSError as error:
             raise _fault(self._folder, error) from None
         self._count += value == EMPTY
 
     def _find(self, number: int) -> tuple[int, int]:
         slot = number % self._slots
-        while True:
+        while slot in self._used:  # spares reading a slot that is free
             found, value = self.SLOT.unpack(os.pread(self._fd, self.SLOT.size, slot * self.SLOT.size))
-            if value == EMPTY or found == number:
+            if found == number:
                 return slot, value
             slot = (slot + 1) % self._slots
+        return slot, EMPTY
 
     def _grow(self) -> None:
         old, count = self._file, self._count
@@ -130,6 +133,7 @@ class Known:
                 if value:
                     slot, _ = self._find(number)
                     os.pwrite(self._fd, self.SLOT.pack(number, value), slot * self.SLOT.size)
+                    self._used.add(slot)
         self._count = count
         old.close()
 

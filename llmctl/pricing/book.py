@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llmctl.core.errors import ConfigError
+from llmctl.core.model import Usage
+from llmctl.core.money import Nanos
 from llmctl.core.profile import PriceRule
-from llmctl.pricing.cost import FREE, Price
+from llmctl.pricing.cost import FREE, Price, cost
 from llmctl.pricing.entry import CHAT_MODES, OWN_MACHINE, read_entry, read_rule
 from llmctl.pricing.index import Entry, Index, MemoryIndex, open_index
 from llmctl.pricing.names import called, candidates, family, of_entry, variants
@@ -65,6 +67,11 @@ class PriceBook:
         if model not in self._prices:
             self._prices[model] = self._find_price(model)
         return self._prices[model]
+
+    def cost(self, answered: str, asked: str, usage: Usage, at: float) -> Nanos | None:
+        """By the model that answered, else by the one that was asked; `at` Unix seconds. None: unknown."""
+        price = self.price(answered) or self.price(asked)
+        return None if price is None else cost(price, usage, service=usage.service, at=at)
 
     def _find_price(self, model: str) -> Price | None:
         rule = self.override(model)

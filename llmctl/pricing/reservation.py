@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llmctl.core.errors import BudgetError
-from llmctl.core.model import Request
+from llmctl.core.model import Message, Request
 from llmctl.core.money import Nanos
 from llmctl.pricing.book import PriceBook
-from llmctl.pricing.cost import most
-from llmctl.pricing.tokens import upper_bound
+from llmctl.pricing.cost import Price, most
+from llmctl.pricing.tokens import along, upper_bound
 
 CAPS = ("max_completion_tokens", "max_tokens")
 """The parameters that limit the output; where both are set, the larger one is taken."""
@@ -18,11 +19,60 @@ ALONG = ("tools", "functions", "response_format")
 """Parameters that the model reads as input."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What decides a reservation beside the messages."""
+
+    price: Price
+    output: int
+    """Tokens that all answers together can have."""
+    along: int
+    """Tokens that a schema, tools and the like cannot exceed."""
+    service: str | None
+    media: bool
+
+    def most(self, messages: Sequence[Message], model: str) -> Nanos:
+        tokens = upper_bound(messages, model=model) + self.along
+        media = self.media or has_media(messages)
+        return most(self.price, tokens, self.output, media=media, service=self.service)
+
+
+class Reservations:
+    """Gives the most that a request can cost; what requests of a batch have in common is worked out once.
+
+    `sent_as_is` tells whether a provider gets all parameters, also those that nobody asked for.
+    """
+
+    def __init__(self, book: PriceBook, sent_as_is: Callable[[str], bool]) -> None:
+        self.book = book
+        self._sent_as_is = sent_as_is
+        self._of: Request | None = None
+        self._terms: Terms | None = None
+
+    def __call__(self, request: Request) -> Nanos:
+        """In nano-dollars; 0 for a model that is free. BudgetError where no upper limit is known."""
+        if self._of is None or not _alike(request, self._of):
+            self._terms = terms(request, self.book, self._sent_as_is(request.target.provider))
+            self._of = request
+        return 0 if self._terms is None else self._terms.most(request.messages, request.target.model)
+
+
+def _alike(a: Request, b: Request) -> bool:
+    """The same objects, not equal ones: whoever changes one makes another."""
+    return a.target is b.target and a.params is b.params and a.schema is b.schema and a.defaults is b.defaults
+
+
 def reservation(request: Request, book: PriceBook, *, sent_as_is: bool = True) -> Nanos:
-    """In nano-dollars; 0 for a model that is free. BudgetError where no upper limit is known.
+    """As `Reservations`, for one request.
 
     Without `sent_as_is` parameters that nobody asked for may be dropped on the way, a limit among them.
     """
+    found = terms(request, book, sent_as_is)
+    return 0 if found is None else found.most(request.messages, request.target.model)
+
+
+def terms(request: Request, book: PriceBook, sent_as_is: bool) -> Terms | None:
+    """None for a model that is free. BudgetError where no upper limit is known."""
     model, params = request.target.model, request.params
     price = book.price(model)
     if price is None:
@@ -31,15 +81,15 @@ def reservation(request: Request, book: PriceBook, *, sent_as_is: bool = True) -
             hint=declare(model),
         )
     if price.free:
-        return 0
+        return None
     sent = (request.schema, *(params.get(name) for name in ALONG))
-    service = params.get("service_tier")
-    return most(
+    service, asked = params.get("service_tier"), params.get("modalities")
+    return Terms(
         price,
-        upper_bound(request.messages, *sent, model=model),
         output_limit(request, book, sent_as_is) * choices(params),
-        media=has_media(request),
-        service=service if isinstance(service, str) else None,
+        along(sent),
+        service if isinstance(service, str) else None,
+        isinstance(asked, list | tuple) and bool(set(asked) - {"text"}),
     )
 
 
@@ -71,15 +121,12 @@ def choices(params: Mapping[str, Any]) -> int:
     return _count(params.get("n")) or 1
 
 
-def has_media(request: Request) -> bool:
-    """Whether anything but text goes in or may come out."""
-    asked = request.params.get("modalities")
-    if isinstance(asked, list | tuple) and set(asked) - {"text"}:
-        return True
+def has_media(messages: Sequence[Message]) -> bool:
+    """Whether anything but text goes in."""
     return any(
         isinstance(part, Mapping) and part.get("type") != "text"
-        for message in request.messages
-        if isinstance(message.get("content"), list | tuple)
+        for message in messages
+        if message.get("content").__class__ is not str and isinstance(message.get("content"), list | tuple)
         for part in message["content"]
     )
 

@@ -61,16 +61,17 @@ def upper_bound(messages: Sequence[Message], *sent: object, model: str = "") -> 
     """
     if all(each.keys() == PLAIN_MESSAGE and each["content"].__class__ is str for each in messages):
         texts = sum(_bytes(each["content"]) + _bytes(str(each["role"])) for each in messages)
-        return texts + _along(sent) + BOUND_MESSAGE * len(messages) + BOUND_REQUEST
+        return texts + along(sent) + BOUND_MESSAGE * len(messages) + BOUND_REQUEST
     parts = _parts(messages)
     texts = sum(map(_bytes, parts.texts))
     known = model and DEAR_IMAGES not in model
     images = len(parts.images) * (BOUND_IMAGE if known else BOUND_DEAR_IMAGE)
     overhead = BOUND_MESSAGE * (len(messages) + parts.named) + BOUND_REQUEST
-    return texts + images + math.ceil(parts.audio / AUDIO_CHARS) + parts.files + _along(sent) + overhead
+    return texts + images + math.ceil(parts.audio / AUDIO_CHARS) + parts.files + along(sent) + overhead
 
 
-def _along(sent: Sequence[object]) -> int:
+def along(sent: Sequence[object]) -> int:
+    """Tokens that what goes along cannot exceed; None is nothing."""
     return sum(BOUND_ALONG + _json_bytes(item) for item in sent if item is not None)
 
 

@@ -18,6 +18,8 @@ ABSURD = 100_000_000
 STANDARD = frozenset({"auto", "default", "on_demand", "standard", "standard_only"})
 """What providers call their usual service tier."""
 
+PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
+
 _Object = Mapping[str, Any]
 
 
@@ -35,6 +37,10 @@ def from_openai(usage: object) -> Usage | None:
 
 
 def _openai(usage: _Object) -> Usage:
+    if usage.keys() == PLAIN:  # nothing but prompt and answer: no need to look for more
+        prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+        if _count(usage, "total_tokens") <= prompt + completion:
+            return Usage(prompt, completion)
     given = _part(usage, "prompt_tokens_details")
     made = _part(usage, "completion_tokens_details")
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")

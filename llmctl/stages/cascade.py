@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from llmctl.core.errors import EmptyAnswer, Interrupted, LlmctlError, SchemaMismatch, UnsafeAnswer
 from llmctl.core.model import Request, Response, Send, Step, replace
 from llmctl.stages.retry import total_cost
@@ -18,9 +20,10 @@ def cascade(next: Send) -> Send:
     is the answer after all. Text is shown once it is clear that nothing will take its place.
     """
 
-    async def send(request: Request) -> Response:
-        if not request.climb:
-            return await next(request)
+    def send(request: Request) -> Awaitable[Response]:
+        return climbing(request) if request.climb else next(request)
+
+    async def climbing(request: Request) -> Response:
         total: Response | None = None
         for place, at in enumerate(steps(request)):
             last = place == len(request.climb)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmctl.core.errors import PromptRefused
@@ -37,12 +37,15 @@ def precheck(next: Send, checks: Sequence[str], facts: Facts, privacy: PrivacyRu
     Raises PromptRefused. Of a model that is not known to see or not to see the response warns.
     """
 
-    async def send(request: Request) -> Response:
+    def send(request: Request) -> Awaitable[Response]:
         blind = _eyes(request, facts)
         if wanted := codes(request.renderer, checks):
             refuse(request, wanted, facts, privacy)
-        response = await next(request)
-        return replace(response, warnings=(blind, *response.warnings)) if blind else response
+        return warned(next(request), blind) if blind else next(request)
+
+    async def warned(answer: Awaitable[Response], blind: str) -> Response:
+        response = await answer
+        return replace(response, warnings=(blind, *response.warnings))
 
     return send
 
@@ -127,6 +130,8 @@ def detector(privacy: PrivacyRule) -> Detect:
 
 def _eyes(request: Request, facts: Facts) -> str | None:
     """A warning where the model may not see the request's images. PromptRefused where it does not."""
+    if all(message.get("content").__class__ is str for message in request.messages):
+        return None
     if not any(map(_image, request.messages)):
         return None
     model = request.target.model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Protocol
 
@@ -49,9 +49,10 @@ def schema(next: Send, retries: int, answers: Answers) -> Send:
     in one piece, since what was streamed before could not be taken back. An error carries what was paid.
     """
 
-    async def send(request: Request) -> Response:
-        if request.schema is None:
-            return await next(request)
+    def send(request: Request) -> Awaitable[Response]:
+        return next(request) if request.schema is None else checked(request)
+
+    async def checked(request: Request) -> Response:
         try:
             return await _fitting(next, request, retries, answers)
         except SchemaMismatch as error:

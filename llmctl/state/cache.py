@@ -28,6 +28,8 @@ MODE_RAW = 1
 """How diskcache marks a value that stands in the table as it is."""
 LOCKED_S = 0.5
 """How long a locked cache is waited for before the call goes on without it."""
+GATHERED_S, GATHERED = 1.0, 1_000
+"""How long grouped entries wait, and how many: a large group costs two thirds of a small one an entry."""
 CULL_EVERY = 5_000
 """Grouped entries between two looks at what has expired and at the size."""
 IN_FILES = 32_768
@@ -56,7 +58,7 @@ class AnswerCache:
         group: bool = False,
         seal: Callable[[], Seal] | None = None,
     ) -> None:
-        """`group`: what is set waits for `flush`, which writes it in one transaction.
+        """`group`: what is set waits for `tick` or `flush`, which write it in one transaction.
 
         `seal`: entries are encrypted by it, and kept under names that only it knows.
         """
@@ -68,6 +70,7 @@ class AnswerCache:
         self._broken = False
         self._group = group
         self._waiting: dict[str, Response] = {}
+        self._due = 0.0
         self._written = 0
         self._make_seal = seal
         self._made: Seal | None = None
@@ -106,8 +109,14 @@ class AnswerCache:
         text = pack(response, name)
         return name, text if self._seal is None else self._seal.close(text, name)
 
+    def tick(self) -> None:
+        """Writes what `set` has gathered, where it is much or has waited for long."""
+        if len(self._waiting) >= GATHERED or time.monotonic() >= self._due:
+            self.flush()
+
     def flush(self) -> None:
         """Writes what `set` has gathered."""
+        self._due = time.monotonic() + GATHERED_S
         gathered, self._waiting = self._waiting, {}
         if gathered:
             self._try(self._write, gathered)

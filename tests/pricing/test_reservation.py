@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from llmctl.core.errors import BudgetError
-from llmctl.core.model import Request, Target, Usage
+from llmctl.core.model import Request, Target, Usage, replace
 from llmctl.core.profile import PriceRule
 from llmctl.pricing.book import PriceBook
 from llmctl.pricing.cost import cost
-from llmctl.pricing.reservation import choices, has_media, output_limit, reservation
+from llmctl.pricing.reservation import Reservations, choices, has_media, output_limit, reservation, terms
 from llmctl.pricing.tokens import BOUND_IMAGE, count, upper_bound
 
 MINE = PriceRule(input=1.0, output=1000.0)
@@ -105,12 +105,32 @@ def test_a_free_model_needs_nothing(book: PriceBook) -> None:
     assert reservation(ask("local/smollm2"), book) == 0
 
 
+def test_answers_that_may_be_spoken_are_reserved_as_such(book: PriceBook) -> None:
+    """Their rates are higher than those of text."""
+    spoken, written = (
+        terms(ask(modalities=asked, max_tokens=1), book, True) for asked in (["text", "audio"], ["text"])
+    )
+    assert spoken is not None
+    assert written is not None
+    assert (spoken.media, written.media) == (True, False)
+
+
+def test_what_rows_have_in_common_is_worked_out_once_and_no_longer(book: PriceBook) -> None:
+    """Other parameters, another model: each reservation is the one that a request alone would get."""
+    reservations = Reservations(book, lambda provider: True)
+    asks = [ask(max_tokens=5), ask(max_tokens=500), ask("local/smollm2"), ask(max_tokens=5, n=3)]
+    for each in (*asks, *asks):
+        assert reservations(each) == reservation(each, book)
+        assert reservations(replace(each, messages=(*each.messages, *each.messages))) >= reservation(
+            each, book
+        )
+
+
 def test_images_are_bounded_and_seen_as_media(book: PriceBook) -> None:
     """They may have rates of their own."""
     image = [{"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}]
-    assert has_media(ask(prompt=image))
-    assert has_media(ask(modalities=["text", "audio"]))
-    assert not has_media(ask(prompt=[{"type": "text", "text": "x"}], modalities=["text"]))
+    assert has_media(ask(prompt=image).messages)
+    assert not has_media(ask(prompt=[{"type": "text", "text": "x"}]).messages)
     assert reservation(ask(prompt=image, max_tokens=1), book) > BOUND_IMAGE * TOKEN_IN
 
 
