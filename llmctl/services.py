@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl.config import find, resolve
 from llmctl.core.errors import AuthError, ConfigError
-from llmctl.core.model import Quota, Request, Response, Target, Usage
+from llmctl.core.model import Request, Response, Target, Usage
 from llmctl.core.money import Nanos
 from llmctl.core.profile import Profile
 from llmctl.machine import Secrets, SystemClock, SystemRandom
@@ -234,17 +234,13 @@ class Services:
     @cached_property
     def paces(self) -> Paces:
         """Rate limits and windows. Their time is the machine's since its start, which nobody can set."""
+        from llmctl.providers.quotas import low_quotas
         from llmctl.resilience.pace import Limits, Paces
         from llmctl.state.owner import boot
 
         given = self.profile.limits
         limits = Limits(self.concurrency or given.concurrency, self.rpm or given.rpm, self.tpm or given.tpm)
-        return Paces(limits, lambda: self.state, self.clock, self._low_quotas, self.warn, boot())
-
-    def _low_quotas(self, headers: Mapping[str, str]) -> list[Quota]:
-        from llmctl.providers.quotas import low_quotas
-
-        return low_quotas(headers)
+        return Paces(limits, lambda: self.state, self.clock, low_quotas, self.warn, boot())
 
     @cached_property
     def stand_ins(self) -> StandIns | None:

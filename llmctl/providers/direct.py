@@ -13,7 +13,6 @@ from math import inf
 from typing import Any, Protocol
 
 from aiohttp import ClientRequest, ClientSession, ClientTimeout, ConnectionTimeoutError
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 from yarl import URL
@@ -136,7 +135,9 @@ class Direct:
             )
             transport.write(sent)
             self.watch.set(protocol, until)
-            message, content = await _head_of(protocol)
+            message, content = await protocol.read()
+            while 100 <= message.code < 200 and message.code != 101:  # interim ones are passed over
+                message, content = await protocol.read()
         except BaseException:
             connection.close()
             raise
@@ -174,14 +175,6 @@ class Direct:
             for connection, _ in way.idle:
                 connection.close()
             way.idle.clear()
-
-
-async def _head_of(protocol: ResponseHandler) -> tuple[Any, StreamReader]:
-    """The answer's head; interim ones (1xx) are passed over."""
-    while True:
-        message, content = await protocol.read()
-        if not 100 <= message.code < 200 or message.code == 101:
-            return message, content
 
 
 def head(way: Way, headers: Mapping[str, str], length: int) -> bytes:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from llmctl.core.canonical import fingerprint
 from llmctl.core.errors import LlmctlError
-from llmctl.core.loop import loop
 from llmctl.core.model import Request, Response, Send, replace
 
 if TYPE_CHECKING:
@@ -15,40 +14,32 @@ if TYPE_CHECKING:
 
 def single_flight(next: Send) -> Send:
     """Within one event loop. With `cache` off or refresh nothing is shared: the caller wants its own."""
-    flights: dict[str, Future[Response]] = {}
+    flights: dict[str, Future[Response] | None] = {}
+    """By fingerprint what is in flight; a Future only where somebody waits for it too."""
 
     async def lead(key: str, request: Request) -> Response:
-        import asyncio
-
-        await loop()
-        flight: Future[Response] = asyncio.get_running_loop().create_future()
-        flights[key] = flight
+        flights[key] = None
         try:
             response = await next(request)
         except BaseException as error:  # also when cancelled: whoever waits must wake up
-            if isinstance(error, LlmctlError):
-                flight.set_exception(own(error))  # stages above may yet put this caller's values into it
-            elif isinstance(error, Exception):
-                flight.set_exception(error)
-            else:
-                flight.cancel()
-            flight.exception() if not flight.cancelled() else None  # seen: nobody may be waiting
+            if flight := flights.pop(key):
+                _fail(flight, error)
             raise
-        else:
+        if flight := flights.pop(key):
             flight.set_result(response)
-            return response
-        finally:
-            del flights[key]
+        return response
 
     async def send(request: Request) -> Response:
         if request.cache != "use":
             return await next(request)
         key = fingerprint(request)
-        flight = flights.get(key)
-        if flight is None:
+        if key not in flights:
             return await lead(key, request)
         import asyncio
 
+        flight = flights[key]
+        if flight is None:
+            flight = flights[key] = asyncio.get_running_loop().create_future()
         try:
             response = await asyncio.shield(flight)
         except asyncio.CancelledError:
@@ -62,6 +53,17 @@ def single_flight(next: Send) -> Send:
         return replace(response, cached="shared", cost=0, saved=response.cost, tried=(), ttft=None)
 
     return send
+
+
+def _fail(flight: Future[Response], error: BaseException) -> None:
+    if isinstance(error, LlmctlError):
+        flight.set_exception(own(error))  # stages above may yet put this caller's values into it
+    elif isinstance(error, Exception):
+        flight.set_exception(error)
+    else:
+        flight.cancel()
+        return
+    flight.exception()  # seen: whoever waits may have been cancelled
 
 
 def own(error: LlmctlError) -> LlmctlError:
