@@ -22,6 +22,7 @@ COMMANDS = {
     "profile": "Profiles: list, show, check, path.",
     "cache": "The cache of answers: stats, clear, prune.",
     "models": "Models and prices: list, show, pick, update, pull.",
+    "dashboard": "The page: figures, budgets, batches, live; metrics for programs.",
     "keys": "Keys: status, check, set.",
     "alerts": "Alerts: rules and how they stand; exit 10 where one is broken.",
     "breaker": "Breakers: which models count as down, and closing them.",

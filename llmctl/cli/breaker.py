@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from llmctl.cli.options import current
 from llmctl.cli.session import services
 from llmctl.core.errors import UsageError
 from llmctl.formats.envelope import write_json
+from llmctl.health import breaker
 from llmctl.resilience.circuit import Seen
 
 app = typer.Typer(help="Breakers: which models count as down.", rich_markup_mode=None, no_args_is_help=True)
@@ -21,7 +22,7 @@ def status() -> int:
     """Every breaker with failures to tell of: its state, and when the next try is due."""
     found = services().circuits.seen()
     if current().json:
-        write_json({"breakers": [fields(each) for each in found]})
+        write_json({"breakers": [breaker(each) for each in found]})
     elif not found:
         sys.stdout.write("all closed\n")
     for each in found if not current().json else ():
@@ -48,12 +49,6 @@ def reset(
     else:
         sys.stdout.write("".join(f"closed     {each}\n" for each in found) or "all closed\n")
     return 0
-
-
-def fields(seen: Seen) -> dict[str, Any]:
-    """A breaker in JSON; `due_s` seconds until the next try, null where it is closed."""
-    due = None if seen.state == "closed" else round(seen.due, 3)
-    return {"name": seen.name, "state": seen.state, "failures": seen.failures, "due_s": due}
 
 
 def told(seen: Seen) -> str:

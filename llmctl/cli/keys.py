@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -14,28 +12,19 @@ from llmctl.cli.options import current
 from llmctl.cli.session import services
 from llmctl.core.errors import AccountError, ConfigError, LlmctlError, MissingExtra, UsageError
 from llmctl.core.loop import run as run_core
-from llmctl.core.model import Target
 from llmctl.formats.envelope import write_json
+from llmctl.health import Held, held_by, key_health
 from llmctl.resilience.pool import Shelf
 from llmctl.services import Services
 
 app = typer.Typer(help="Keys: which are alive; never the key.", rich_markup_mode=None, no_args_is_help=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """One key of the profile at one address, for the models that use it."""
-
-    reference: str
-    target: Target
-    models: list[str]
-
-
 @app.command()
 def status() -> int:
     """Each key of the profile with its state, as all processes know it. Nothing is asked."""
     opened = services()
-    told([_state(opened, held) for held in held_by(opened)])
+    told([key_health(opened, held).envelope() for held in held_by(opened)])
     return 0
 
 
@@ -93,35 +82,6 @@ def _typed(reference: str) -> str:
     return key
 
 
-def held_by(opened: Services) -> Iterator[Held]:
-    """The keys of all models of the profile, each address and reference once."""
-    found: dict[tuple[str, str | None, str], Held] = {}
-    for name in opened.profile.models:
-        target = opened.targets.choose(name).target
-        for reference in target.keys:
-            place = (target.provider, target.api_base, reference)
-            found.setdefault(place, Held(reference, target, [])).models.append(name)
-    yield from found.values()
-
-
-def _state(opened: Services, held: Held) -> dict[str, Any]:
-    shelf = Shelf(held.target, held.reference, lambda: opened.state)
-    rest = shelf.rest()
-    kind, _, name = held.reference.partition(":")
-    state: str = rest.why if rest else "alive"
-    if kind == "env" and not opened.environ.get(name):
-        state = "missing"
-    left = max(0.0, rest.until - opened.clock.now()) if rest else None
-    return {
-        "reference": held.reference,
-        "provider": held.target.provider,
-        "models": held.models,
-        "state": state,
-        "rests_s": None if left is None else round(left, 3),
-        "used": shelf.uses(),
-    }
-
-
 async def _checked(opened: Services, keys: list[Held]) -> tuple[list[dict[str, Any]], int]:
     from llmctl.core.loop import loop
 
@@ -133,7 +93,7 @@ async def _checked(opened: Services, keys: list[Held]) -> tuple[list[dict[str, A
             shelf = Shelf(held.target, held.reference, lambda: opened.state)
             if error is None:
                 shelf.wake()
-            row = _state(opened, held)
+            row = key_health(opened, held).envelope()
             row["state"] = (
                 "alive" if error is None else "refused" if isinstance(error, AccountError) else "unknown"
             )

@@ -80,6 +80,15 @@ def usage(
             help="A file: .svg, .html, .png, .csv, .md, .json, .txt.",
         ),
     ] = None,
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            "--prometheus",
+            envvar="LLMCTL_USAGE_PROMETHEUS",
+            metavar="FILE",
+            help="Write everything as metrics for Prometheus, for a node exporter's folder; - is stdout.",
+        ),
+    ] = None,
     model: Model = None,
     tag: Tag = None,
     only_profile: OnlyProfile = None,
@@ -88,6 +97,8 @@ def usage(
     if context.invoked_subcommand:
         _nothing_before(context)
         return 0
+    if prometheus is not None:
+        return _prometheus(context, prometheus, (only_profile, model, tag))
     shown = _format(format, output)
     if chart and shown not in PICTURES:
         shown = "chart"
@@ -130,6 +141,29 @@ def reprice(
         write_json({**found.envelope(), "prices": opened.prices.snapshot})
     else:
         render(table(found), _text(shown), sys.stdout, look(sys.stdout, os.environ))
+    return 0
+
+
+def _prometheus(context: typer.Context, file: str, only: tuple[str | None, str | None, str | None]) -> int:
+    """Counters have no window: they only grow, and Prometheus takes differences."""
+    from llmctl.formats.file import write_file
+    from llmctl.watching import exposition
+
+    for name, value in context.params.items():
+        if value and name not in ("prometheus", "model", "tag", "only_profile"):
+            raise UsageError(
+                f"--{name.replace('_', '-')} means nothing to --prometheus",
+                hint="it writes all counters; Prometheus asks for windows itself",
+            )
+    profile, model, tag = only
+    text = exposition(services(), Query(profile=profile, model=model, tag=tag))
+    if file == "-":
+        sys.stdout.write(text)
+        return 0
+    # Read by the node exporter, which is another user. It looks for names that end with .prom alone.
+    write_file(file, text.encode("utf-8", "backslashreplace"), 0o644)
+    if not file.endswith(".prom") and Path(file).is_file() and not current().quiet:
+        warn(f"{file}: a node exporter reads files alone whose names end with .prom")
     return 0
 
 

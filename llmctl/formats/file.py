@@ -8,7 +8,7 @@ from tempfile import NamedTemporaryFile
 from llmctl.core.errors import StorageError
 
 
-def write_file(name: str, data: bytes) -> None:
+def write_file(name: str, data: bytes, mode: int = 0o600) -> None:
     """Replaces the file by rename; a device or a pipe is written to. StorageError where it cannot be."""
     path = Path(name).expanduser()
     try:
@@ -19,6 +19,7 @@ def write_file(name: str, data: bytes) -> None:
             try:
                 file.write(data)
                 file.close()
+                Path(file.name).chmod(mode)
                 Path(file.name).replace(path)
             except BaseException:
                 # Whatever stopped it, Ctrl-C too: nothing half written stays behind.

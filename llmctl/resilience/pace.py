@@ -79,6 +79,19 @@ class Paces:
             window.grown = lambda size: self.on_grown(size)
         return self._windows[key]
 
+    def seen(self) -> list[tuple[str, str, float]]:
+        """(model, what, seconds until a turn) of every lane in use since the machine's start.
+
+        Of several addresses or keys of a model the longest wait.
+        """
+        prefix, waits = f"rate/{self.era}/", dict[tuple[str, str], float]()
+        for key in self.state().find(prefix):
+            place, _, what = key.removeprefix(prefix).rpartition("/")
+            name = (place.rpartition("#")[0], what)
+            lane = Lane(key, self.state, self.clock.monotonic)
+            waits[name] = max(waits.get(name, 0.0), lane.held())
+        return [(*name, wait) for name, wait in waits.items()]
+
     def lane(self, request: Request, what: str, *also: str | None, tokens: bool = False) -> Lane:
         """A lane of the target, or of one of its keys."""
         target = request.target

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -136,6 +136,17 @@ class Samples:
         return mean, *[
             value(order[bisect_left(seen, math.ceil(rank * seen[-1]))] >> COUNT_BITS) for rank in ranks
         ]
+
+    def cumulative(self, bounds: Iterable[float]) -> tuple[list[int], int, float]:
+        """How many are at most as long as each bound (ascending, seconds); all of them, and their sum."""
+        values = sorted(array("d", b"".join(self._exact)))
+        counts = unpack(b"".join(self._blobs))
+        for number, count in Counter(map(bucket, values)).items():
+            counts[number] = counts.get(number, 0) + count
+        order = sorted(counts)
+        seen = [0, *accumulate(counts[number] for number in order)]
+        ends = [value(number) for number in order]
+        return [seen[bisect_right(ends, bound)] for bound in bounds], seen[-1], self.total + math.fsum(values)
 
 
 def _exact_summary(values: list[float], ranks: tuple[float, ...]) -> tuple[float | None, ...]:

@@ -40,7 +40,8 @@ class Metrics:
     `errors` are failed calls by type of error, the most frequent first (`lost`: never heard of
     again); `last_success` is the Unix time at which the newest good call began, whenever that was
     and under the same filters, None where there is none; `exact` says whether the percentiles are,
-    or within 1 %.
+    or within 1 %; `kinds` are the sums of which all of it is made, by profile, model, provider, tag and
+    status ('' for none).
     """
 
     query: Query
@@ -49,6 +50,7 @@ class Metrics:
     last_success: float | None
     exact: bool
     parts: Mapping[str, Mapping[str, Group]]
+    kinds: Mapping[select.Key, select.Tally]
 
     @property
     def success_rate(self) -> float | None:
@@ -91,7 +93,7 @@ def metrics(db_path: Path, query: Query, *, now: float | None = None) -> Metrics
     query = replace(query, by=_BY, tz="UTC")
     where = checked(query)
     if not db_path.exists():
-        return Metrics(query, Group(), {}, None, True, {name: {} for name in DIVIDED})
+        return Metrics(query, Group(), {}, None, True, {name: {} for name in DIVIDED}, {})
     with reading(db_path) as db:
         found, exact = select.tallies(db, query, where, time.time() if now is None else now)
         errors = _errors(db, query)
@@ -107,7 +109,7 @@ def metrics(db_path: Path, query: Query, *, now: float | None = None) -> Metrics
     for tally in found.values():
         total.merge(tally)
     errors = dict(sorted(errors.items(), key=lambda each: (-each[1], each[0])))
-    return Metrics(query, group_of({}, total), errors, last, exact, parts)
+    return Metrics(query, group_of({}, total), errors, last, exact, parts, found)
 
 
 def _merged(found: Mapping[select.Key, select.Tally], place: int) -> dict[str, select.Tally]:
