@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmctl import __version__
 from llmctl.batch.running import batches
 from llmctl.health import health
 from llmctl.services import Services
@@ -16,7 +17,7 @@ def exposition(opened: Services, query: Query) -> str:
     from llmctl.formats.prometheus import text
 
     found = metrics(opened.home / "ledger.db", query, now=opened.clock.now())
-    return text(found, health(opened), running(opened))
+    return text(found, health(opened), running(opened), __version__)
 
 
 def running(opened: Services) -> list[dict[str, Any]]:

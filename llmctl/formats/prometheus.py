@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmctl import __version__
 from llmctl.core.money import NANO
 from llmctl.usage import rollup
 from llmctl.usage.histogram import Samples
@@ -73,18 +72,17 @@ class Family:
             yield f"{self.name}{suffix}{f'{{{inside}}}' if inside else ''} {_number(value)}"
 
 
-def text(found: Metrics, health: Health | None, running: Iterable[Mapping[str, Any]] = ()) -> str:
-    """All of it. `health` None leaves out how things stand; `running` are batches as JSON objects."""
-    families = [_build(), *_counters(found), _errors(found), *_histograms(found), *_last(found)]
-    if health is not None:
-        families += [*_budgets(health), _breakers(health), _keys(health), _limits(health), _alerts(health)]
+def text(found: Metrics, health: Health, running: Iterable[Mapping[str, Any]], version: str) -> str:
+    """All of it; `running` are batches as JSON objects."""
+    families = [_build(version), *_counters(found), _errors(found), *_histograms(found), *_last(found)]
+    families += [*_budgets(health), _breakers(health), _keys(health), _limits(health), _alerts(health)]
     families += [_batches(running)]
     return "\n".join(line for family in families if family.samples for line in family.lines()) + "\n"
 
 
-def _build() -> Family:
+def _build(version: str) -> Family:
     family = Family("llmctl_build_info", "gauge", "The version that tells this; always 1.")
-    family.add(1, {"version": __version__})
+    family.add(1, {"version": version})
     return family
 
 
