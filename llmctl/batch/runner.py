@@ -49,7 +49,7 @@ class Runner:
         self.on_row: Callable[[Row], None] = lambda row: None
         self.on_halt: Callable[[], None] = lambda: None
         """Called when nothing more is to be sent: what waits for a turn need not wait."""
-        self._flying: dict[str, Future[int | None]] = {}
+        self._flying: dict[str, Future[int | None] | None] = {}
         self._workers: list[Task[None]] = []
         self._rows: Iterator[Row] = iter(())
 
@@ -118,13 +118,21 @@ class Runner:
             return
         key = fingerprint(request)
         request = replace(request, fingerprint=key)
-        leader = self._flying.get(key)
-        if leader is not None:
-            offset = await leader
+        if key in self._flying:
+            offset = await self._landing(key)
             if offset is not None:
                 self._share(row, offset)
         elif not self._known(row, key):
             await self._lead(row, request, key)
+
+    async def _landing(self, key: str) -> int | None:
+        """Where the record of the same request is, once it has one."""
+        import asyncio
+
+        flight = self._flying[key]
+        if flight is None:
+            flight = self._flying[key] = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(flight)
 
     def _known(self, row: Row, key: str) -> bool:
         """Whether the request has ended already, in this run or an earlier one."""
@@ -156,25 +164,25 @@ class Runner:
         self.on_row(row)
 
     async def _lead(self, row: Row, request: Request, key: str) -> None:
-        import asyncio
 
-        flight: Future[int | None] = asyncio.get_running_loop().create_future()
-        self._flying[key] = flight
+        self._flying[key] = None
         offset: int | None = None
         try:
-            outcome = await self._outcome(request)
+            outcome = await self._outcome(row, request)
             if outcome is not None:
                 offset = self._settle(row, key[:KEY], outcome, request)
         finally:
-            del self._flying[key]
-            if not flight.done():  # whatever happened: whoever shares it must wake up
+            flight = self._flying.pop(key)
+            if flight is not None and not flight.done():  # whatever happened: who shares it must wake up
                 flight.set_result(offset)
 
-    async def _outcome(self, request: Request) -> Response | LlmctlError | None:
+    async def _outcome(self, row: Row, request: Request) -> Response | LlmctlError | None:
         """None where the row stays pending, since nothing more is to be sent."""
         try:
             return await self.send(request)
         except STOPS as error:
+            if isinstance(error, BudgetError) and is_own(row, error):
+                return error
             self.tally.spend(error, cost_of(error))
             if self.halted is None or not isinstance(error, Interrupted):
                 self.halt(error)  # else it only waited, and was woken by whatever halted the others
@@ -202,6 +210,13 @@ class Runner:
         self.tally.add(kind, outcome, cost)
         self.on_row(row)
         return offset
+
+
+def is_own(row: Row, error: BudgetError) -> bool:
+    """Whether a budget refuses the row for what it says itself, a tag or a model: others may fit."""
+    return (row.tag is not None and "tag" in error.narrow) or (
+        row.model is not None and not error.narrow.isdisjoint(("model", "provider"))
+    )
 
 
 def weight(why: LlmctlError) -> int:

@@ -219,6 +219,8 @@ class BudgetError(LlmctlError):
     type = "budget"
     exit_code = 6
     advice = "see llmctl budget"
+    narrow: frozenset[str] = frozenset()
+    """What the budget or the missing price is of (tag, model, provider): requests with another may fit."""
 
 
 class RequestRefused(LlmctlError):

@@ -76,10 +76,7 @@ def terms(request: Request, book: PriceBook, sent_as_is: bool) -> Terms | None:
     model, params = request.target.model, request.params
     price = book.price(model)
     if price is None:
-        raise BudgetError(
-            f"{model}: its price is unknown, and a budget is set",
-            hint=declare(model),
-        )
+        raise _of_model(f"{model}: its price is unknown, and a budget is set", declare(model))
     if price.free:
         return None
     sent = (request.schema, *(params.get(name) for name in ALONG))
@@ -110,10 +107,16 @@ def output_limit(request: Request, book: PriceBook, sent_as_is: bool = True) -> 
     info = book.info(request.target.model) or {}
     if cap := _count(info.get("max_output_tokens")) or _count(info.get("max_tokens")) or cap:
         return cap
-    raise BudgetError(
+    raise _of_model(
         f"{request.target.model}: nothing limits how long its answer may be, and a budget is set",
-        hint="set max_tokens: -O max_tokens=1000, or in the model's params",
+        "set max_tokens: -O max_tokens=1000, or in the model's params",
     )
+
+
+def _of_model(message: str, hint: str) -> BudgetError:
+    error = BudgetError(message, hint=hint)
+    error.narrow = frozenset({"model"})
+    return error
 
 
 def choices(params: Mapping[str, Any]) -> int:

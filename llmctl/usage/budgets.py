@@ -25,8 +25,9 @@ class Budget:
     def __init__(self, rule: BudgetRule) -> None:
         self.rule = rule
         self.limit: Nanos = rule.limit
-        named = ((name, getattr(rule, name)) for name in SCOPES)
+        named = [(name, getattr(rule, name)) for name in SCOPES]
         self.scope = " ".join(f"{name}={value}" for name, value in named if value is not None) or "all"
+        self.narrow = frozenset(name for name, value in named if value is not None)
         self.name = rule.name or (rule.per if self.scope == "all" else f"{rule.per} {self.scope}")
         self._looked = FOREVER
         self._until = 0.0

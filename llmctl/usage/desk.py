@@ -368,7 +368,9 @@ def way(request: Request) -> tuple[str | None, ...]:
 def refusal(budget: Budget, full: Full, amount: Nanos, now: float) -> BudgetError:
     """What would be passed, by how much, and what to do."""
     left = show_usd(max(0, budget.limit - full.value))
-    return BudgetError(
+    error = BudgetError(
         f"{budget.title}: {left} left, and this request may cost up to {show_usd(amount)}",
         hint=budget.advice(now, amount),
     )
+    error.narrow = budget.narrow
+    return error

@@ -251,6 +251,31 @@ def test_a_budget_stops_the_batch(llmctl: Run, server: TestServer, work: Path) -
     assert summary["cost_usd"] <= 0.0001
 
 
+@pytest.mark.parametrize("own", ["tag", "model", "unpriced"])
+def test_a_budget_of_its_own_refuses_a_row_and_no_other(
+    llmctl: Run, server: TestServer, work: Path, own: str
+) -> None:
+    """A tag whose money is gone, or a model without a price, is those rows' matter: the others go on."""
+    budget = {"tag": "tag: ci", "model": "model: openai/gpt-4.1", "unpriced": "tag: never"}[own]
+    (work / "profiles").mkdir()
+    (work / "profiles" / "own.yaml").write_text(
+        f"extends: dev\nbudgets: [{{limit: 0.0000001, per: total, {budget}}}, {{limit: 5, per: day}}]\n"
+    )
+    more = {
+        "tag": {"tag": "ci"},
+        "model": {"model": "openai/gpt-4.1"},
+        "unpriced": {"model": "openai/made-up"},
+    }
+    rows = [{"prompt": f"question {n}", **(more[own] if n % 2 else {})} for n in range(8)]
+    write(work / "in.jsonl", rows)
+    done = llmctl("batch", "in.jsonl", "-o", "out.jsonl", "-p", "own", "--json")
+    assert done.returncode == 9, done.stderr
+    found = read(work / "out.jsonl")
+    assert [row["status"] for row in found] == ["ok", "refused"] * 4
+    assert {row["error"]["type"] for row in found if row["error"]} == {"budget"}
+    assert requests(server) == 4
+
+
 def test_a_refused_row(llmctl: Run, server: TestServer, work: Path) -> None:
     """What the privacy rules keep from being sent is `refused`, costs nothing, and is told by exit 9."""
     (work / "profiles").mkdir()
