@@ -29,6 +29,8 @@ class Ask:
     cache: CacheMode = "use"
     tag: str | None = None
     on_text: OnText | None = None
+    heard: bool = True
+    """Whether someone sees what `on_text` is given."""
     recipe: Recipe = PLAIN
 
 
@@ -55,7 +57,7 @@ def compose(services: Services, ask: Ask) -> Request:
         from llmctl.choice import Chooser
 
         ask = replace(ask, model=Chooser(services, ask).name(messages, ask.params))
-    return replace(base(services, ask), messages=messages, on_text=ask.on_text)
+    return replace(base(services, ask), messages=messages, on_text=ask.on_text, heard=ask.heard)
 
 
 def is_auto(services: Services, name: str | None) -> bool:

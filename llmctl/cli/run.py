@@ -38,7 +38,12 @@ def run(
     ] = None,
     *,
     asking: Asking,
-    stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Show the text as it arrives.")] = True,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream", help="Show the text as it arrives; not with --json, unless it is said."
+        ),
+    ] = None,
     extract: Annotated[
         bool, typer.Option("-x", "--extract", help="Only the answer's first code block, if it has one.")
     ] = False,
@@ -60,8 +65,10 @@ def run(
     ask = ask_of(opened, asking, prompt_text(prompt))
     own = ask.recipe.renderer.template.extract if ask.recipe.renderer else None
     shown = Shown("first" if extract else own, show_reasoning)
-    if stream and not options.json and not shown.whole:
-        ask = replace(ask, on_text=shown.add)
+    if not (options.json or shown.whole):
+        ask = ask if stream is False else replace(ask, on_text=shown.add)
+    elif stream:
+        ask = replace(ask, on_text=_not_yet, heard=False)
     if dry_run:
         from llmctl.cli.estimate import of_run
 
@@ -79,6 +86,10 @@ def run(
         raise
     report(opened, response, shown, options, ask.recipe)
     return 0
+
+
+def _not_yet(text: str) -> None:
+    """Takes a piece of an answer that is streamed, and shown only once it is whole."""
 
 
 async def answer(opened: Services, request: Request) -> Response:

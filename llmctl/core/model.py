@@ -74,6 +74,8 @@ class Request:
     """The rest of the profile's cascade, where no model was named."""
     cache: CacheMode = "use"
     on_text: OnText | None = None
+    heard: bool = True
+    """Whether someone sees what `on_text` is given: then nothing is asked again once there was some."""
     cot: bool = False
     """Whether the answer stands apart from the steps that were asked for."""
     renderer: Any = None

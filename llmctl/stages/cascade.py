@@ -27,9 +27,9 @@ def cascade(next: Send) -> Send:
         total: Response | None = None
         for place, at in enumerate(steps(request)):
             last = place == len(request.climb)
-            heard = at if last or at.on_text is None else replace(at, on_text=_keep_quiet)
+            asked = at if last or at.on_text is None else replace(at, on_text=_keep_quiet, heard=False)
             try:
-                response = await next(heard)
+                response = await next(asked)
             except FAILED as error:
                 total = _sum(total, _paid(error, at))
                 if last:

@@ -28,7 +28,7 @@ def check(next: Send, rule: PrivacyRule) -> Send:
         show = request.on_text
         # Still streamed from the provider: its first-token and idle time limits keep their meaning.
         try:
-            response = await next(replace(request, on_text=_keep_quiet) if show else request)
+            response = await next(replace(request, on_text=_keep_quiet, heard=False) if show else request)
         except LlmctlError as error:
             if error.response is not None:
                 error.response = _safe(error.response, rule)

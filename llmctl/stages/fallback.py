@@ -44,7 +44,7 @@ def fallback(next: Send, stand_ins: StandIns | None) -> Send:
         names = list(stand_ins.names(request))
         if not names:
             return await next(request)
-        shown = _Shown(request.on_text)
+        shown = _Shown(request.on_text, request.heard)
         asked = replace(request, on_text=shown.listener, stand_in=True)
         tried: tuple[Attempt, ...] = ()
         reasons: list[str] = []
@@ -68,14 +68,15 @@ def fallback(next: Send, stand_ins: StandIns | None) -> Send:
 class _Shown:
     """Whether any text has reached the listener."""
 
-    def __init__(self, listener: OnText | None) -> None:
+    def __init__(self, listener: OnText | None, heard: bool) -> None:
         self.any = False
+        self.heard = heard
         self.listener: OnText | None = None
         if listener is not None:
             self.listener = lambda text: self._tell(listener, text)
 
     def _tell(self, listener: OnText, text: str) -> None:
-        self.any = True
+        self.any = self.heard
         listener(text)
 
 

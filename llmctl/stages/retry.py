@@ -78,11 +78,13 @@ class _Call:
         self.failed: LlmctlError | None = None
         self.pause = 0.0
         listener = request.on_text
-        self.request = request if listener is None else replace(request, on_text=self._listen(listener))
+        self.request = (
+            request if listener is None else replace(request, on_text=self._listen(listener, request.heard))
+        )
 
-    def _listen(self, listener: OnText) -> OnText:
+    def _listen(self, listener: OnText, heard: bool) -> OnText:
         def on_text(text: str) -> None:
-            self.shown = True
+            self.shown = heard
             listener(text)
 
         return on_text

@@ -56,6 +56,18 @@ def test_fault_06_to_11_before_the_first_word_attempts_are_counted(ask: Asker, r
     assert "incomplete" not in outcome.err
 
 
+@pytest.mark.parametrize("fault", ["reset_in_stream", "stream_done_without_finish", "stream_malformed:2"])
+def test_fault_06_to_09_while_nothing_is_shown_it_is_tried_again(ask: Asker, fault: str) -> None:
+    """With --json the text comes at the end: half of an answer can still be thrown away."""
+    outcome = ask(None, "--stream", "--json", queue=[fault])
+    assert (outcome.code, outcome.json["text"], len(outcome.requests)) == (0, ANSWER, 2)
+    assert [request["body"]["stream"] for request in outcome.requests] == [True, True]
+    assert outcome.billed() == ["unknown", "yes"] and outcome.json["ttft_s"] > 0
+    outcome = ask(fault, "--stream", "--json", "--refresh")
+    assert (outcome.code, len(outcome.requests)) == (5, 3)
+    assert outcome.json["error"]["partial"].startswith("echo: whisper")
+
+
 @pytest.mark.parametrize(
     ("kind", "code", "error"),
     [
