@@ -18,6 +18,7 @@ COMMANDS = {
     "estimate": "What a run or a batch would cost.",
     "usage": "What was asked, and what it cost.",
     "budget": "Budgets: limits, spent, reserved, left.",
+    "top": "What goes on, live: calls, money, errors, batches, budgets, alerts.",
     "prompt": "Templates and prompts: list, show, render, check, optimize.",
     "profile": "Profiles: list, show, check, path.",
     "cache": "The cache of answers: stats, clear, prune.",
