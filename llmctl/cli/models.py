@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -54,6 +55,8 @@ def list_(
     if sort not in SORTS:
         raise UsageError(f"--sort {sort}: not one of {', '.join(SORTS)}")
     words = [word for each in ability or () for word in each.split(",")]
+    if max_input_price is not None and not math.isfinite(max_input_price):
+        raise UsageError(f"--max-input-price {max_input_price}: not a finite number")
     wanted = Wanted(text, provider, needed(words), max_input_price, size(context))
     opened = services()
     found = ordered(filter(wanted.fits, known(opened.prices, own_models(opened))), by=sort)
@@ -183,7 +186,11 @@ def update(
     from llmctl.formats.models import changed
     from llmctl.pricing.update import install
 
-    found = install(newest() if source is None else of(source), services().home / "prices")
+    found = install(
+        newest() if source is None else of(source),
+        services().home / "prices",
+        source or "litellm's price file",
+    )
     if current().json:
         write_json(found.envelope())
     else:

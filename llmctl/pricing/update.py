@@ -46,13 +46,14 @@ class Changes:
         }
 
 
-def install(body: bytes, folder: Path) -> Changes:
+def install(body: bytes, folder: Path, name: str = "the new file") -> Changes:
     """Puts the file into the book's `folder`, for every process from the next look-up on.
 
-    ConfigError where it is no price file: nothing is changed then. StorageError for the disk.
+    `name` is what it is called where it came from. ConfigError where it is no price file: nothing is
+    changed then. StorageError for the disk.
     """
     if len(body) > MOST_BYTES:
-        raise ConfigError(f"not a price file: {len(body):,} bytes")
+        raise ConfigError(f"{name}: not a price file: {len(body):,} bytes")
     try:
         private_folder(folder)
         with tempfile.TemporaryDirectory(prefix=".update-", dir=folder) as room:
@@ -63,7 +64,11 @@ def install(body: bytes, folder: Path) -> Changes:
                 file.flush()
                 os.fsync(file.fileno())
             draft.chmod(0o600)
-            found = changes(PriceBook(folder), PriceBook(Path(room), source=draft))
+            try:
+                found = changes(PriceBook(folder), PriceBook(Path(room), source=draft))
+            except ConfigError as error:
+                said = error.message.replace(str(draft), name)
+                raise ConfigError(said, hint="it has to be in litellm's format; the old one stays") from None
             draft.replace(folder / FETCHED)
             return found
     except OSError as error:

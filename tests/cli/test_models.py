@@ -204,6 +204,7 @@ def test_update_takes_a_file_and_says_what_changed(llmctl: Run, work: Path, home
         (work / "bad.json").write_text(wrong)
         done = llmctl("models", "update", "--from", "bad.json")
         assert done.returncode == 3, wrong
+        assert "bad.json" in done.stderr
     assert json.loads(llmctl("models", "show", "gpt-4o-mini", "--json").stdout) == after
     assert [path.name for path in (home / "prices").iterdir() if path.name.startswith(".")] == []
 
@@ -236,6 +237,7 @@ def test_update_from_an_address(llmctl: Run, tmp_path: Path, web: str) -> None:
         (("list", "--ability", "flying"), "vision"),
         (("list", "--sort", "beauty"), "price"),
         (("list", "--context", "lots"), "128k"),
+        (("list", "--max-input-price", "nan"), "--max-input-price"),
         (("show", "gpt-4o-mni"), "gpt-4o-mini"),
         (("pick",), "prompt"),
         (("pick", "x", "--complexity", "odd"), "simple"),
