@@ -67,8 +67,10 @@ def install(body: bytes, folder: Path, name: str = "the new file") -> Changes:
             try:
                 found = changes(PriceBook(folder), PriceBook(Path(room), source=draft))
             except ConfigError as error:
-                said = error.message.replace(str(draft), name)
-                raise ConfigError(said, hint="it has to be in litellm's format; the old one stays") from None
+                said = error.message.replace(f": {draft}", "")
+                raise ConfigError(
+                    f"{name}: {said}", hint="it has to be in litellm's format; the old one stays"
+                ) from None
             draft.replace(folder / FETCHED)
             return found
     except OSError as error:
