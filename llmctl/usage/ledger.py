@@ -91,6 +91,7 @@ class SqliteLedger:
         self._waiting = _Waiting()
         self._tickets = count(1)
         self._rows: dict[int, int] = {}
+        self._refused = False
         self._kinds: dict[Kind, int] = {}
 
     def prepare(self) -> None:
@@ -120,6 +121,7 @@ class SqliteLedger:
                 except StorageError:
                     # It will not be sent, so no trace of it may be written later.
                     self._waiting.sent.pop(ticket, None)
+                    self._refused = True
                     raise
         return ticket
 
@@ -136,6 +138,8 @@ class SqliteLedger:
             self._written()
 
     def record(self, request: Request, outcome: Response | LlmctlError, latency: float) -> None:
+        if self._refused and isinstance(outcome, LlmctlError) and not outcome.tried:
+            return  # it was not sent because the ledger cannot be written: not worth waiting once more
         row = self._row(request, outcome, latency)
         with self._lock:
             self._waiting.calls.append(row)
