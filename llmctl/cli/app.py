@@ -27,6 +27,7 @@ COMMANDS = {
     "keys": "Keys: status, check, set.",
     "alerts": "Alerts: rules and how they stand; exit 10 where one is broken.",
     "breaker": "Breakers: which models count as down, and closing them.",
+    "privacy": "What redaction would find in a file: scan.",
     "init": "Write a starter llmctl.yaml and profiles/.",
     "doctor": "What works here.",
 }

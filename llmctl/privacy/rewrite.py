@@ -58,16 +58,16 @@ def rewrite_json(text: str, find: Find, name: Name) -> str:
             key = value
             changed = rewrite(value, find(value), name)
         elif quoted:
-            changed = rewrite(value, _beside(key, value, find), name)
+            changed = rewrite(value, beside(key, value, find), name)
         else:
-            found = _beside(key, value, find) if len(value) > 6 else []
+            found = beside(key, value, find) if len(value) > 6 else []
             changed = name(found[0]._replace(start=0, end=len(value), value=value)) if found else value
         return literal if changed == value else json.dumps(changed, ensure_ascii=False)
 
     return _TOKEN.sub(one, text)
 
 
-def _beside(key: str, value: str, find: Find) -> list[Span]:
+def beside(key: str, value: str, find: Find) -> list[Span]:
     """The spans of `value`, read as `key: value`: what it is called tells what it is."""
     shift = len(key) + 2
     spans = []

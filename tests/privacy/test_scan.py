@@ -7,7 +7,7 @@ from llmctl.privacy.scan import SHOWN, scan
 def test_counts_and_lines() -> None:
     """A reader must find the line again; blank and clean lines count as read."""
     lines = ["nothing", "", "bob@example.com and eve@example.com", "4111 1111 1111 1111"]
-    report = scan(iter(lines), PrivacyRule(redact=("email", "card")))
+    report = scan(enumerate(lines, 1), PrivacyRule(redact=("email", "card")))
     assert report.counts == {"email": 2, "card": 1}
     assert (report.rows, report.hits) == (4, 2)
     assert [(finding.line, len(finding.spans)) for finding in report.found] == [(3, 2), (4, 1)]
@@ -15,5 +15,5 @@ def test_counts_and_lines() -> None:
 
 def test_the_report_is_bounded() -> None:
     """A file with a finding in every line must not be held in memory."""
-    report = scan(("bob@example.com" for _ in range(SHOWN + 5)), PrivacyRule(redact=("email",)))
+    report = scan(((n, "bob@example.com") for n in range(SHOWN + 5)), PrivacyRule(redact=("email",)))
     assert report.hits == SHOWN + 5 and len(report.found) == SHOWN
