@@ -48,6 +48,26 @@ class Detector:
 
         Every finder begins with a quick look, since the usual text holds nothing.
         """
+        spans = self._plainly(text)
+        if "\\" in text:
+            spans = self._inside(text, spans)
+        return merge(text, spans) if spans else spans
+
+    def _inside(self, text: str, spans: list[Span]) -> list[Span]:
+        """The spans, and those of the text as it is meant where it is JSON inside a string."""
+        from llmctl.privacy.escapes import levels, outward
+
+        for meant, steps in levels(text):
+            found = [outward(span, steps, text) for span in self._plainly(meant)]
+            # `\nbob@example.com`: what takes the `n` along would leave half an escape behind.
+            ends = {span.end for span in found}
+            spans = [
+                span for span in spans if span.end not in ends or text[span.start - 1 : span.start] != "\\"
+            ]
+            spans += found
+        return spans
+
+    def _plainly(self, text: str) -> list[Span]:
         spans: list[Span] = []
         if self._numbers != [] or self._ibans:
             digits = _digits(text)
@@ -62,7 +82,7 @@ class Detector:
                     spans.extend(finder(text))
         for finder in self._finders:
             spans.extend(finder(text))
-        return merge(text, spans) if spans else spans
+        return spans
 
 
 def _digits(text: str) -> int:

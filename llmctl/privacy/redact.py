@@ -29,11 +29,11 @@ _LABEL = re.compile(r"[^A-Z0-9]+")
 LOOK_AHEAD = 8192
 """Characters read beyond a cut, so that a value across it is found and left out whole."""
 
-_NO_TEXT = frozenset(("role", "id", "type", "tool_call_id"))
+_NO_TEXT = frozenset(("role", "id", "type", "tool_call_id", "signature"))
 _SCHEMA_TEXTS = frozenset(("description", "title", "examples", "default", "enum", "const"))
-_PARAMS = frozenset(("user", "safety_identifier", "metadata", "prediction", "stop"))
-_SCHEMA_PARAMS = frozenset(("tools", "functions", "response_format"))
-_TOUCHED = _PARAMS | _SCHEMA_PARAMS
+_SCHEMA_PARAMS = frozenset(("tools", "functions", "response_format", "tool_choice", "function_call"))
+_CALLED = frozenset(("function", "custom"))
+_WITH_TEXTS = (str, dict, list, tuple)
 _PLAIN_ROLES = frozenset(("user", "system", "assistant", "developer"))
 
 
@@ -103,13 +103,13 @@ class Redactor:
         return tuple(self._message(n, message) for n, message in enumerate(messages))
 
     def redact_params(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Model parameters with their texts redacted: user, metadata, prediction, stop, tools, formats."""
-        if _TOUCHED.isdisjoint(params):
+        """Model parameters with every text in them redacted; of tools and formats the names are kept."""
+        touched = {key: value for key, value in params.items() if isinstance(value, _WITH_TEXTS)}
+        if not touched:
             return params
-        touched = {key: value for key, value in params.items() if key in _TOUCHED}
         self._reserve(_strings(touched))
         changed = {
-            key: self._deep(value) if key in _PARAMS else self.redact_schema(value)
+            key: self.redact_schema(value) if key in _SCHEMA_PARAMS else self._deep(value)
             for key, value in touched.items()
         }
         return {**params, **changed}
@@ -164,20 +164,30 @@ class Redactor:
         if not isinstance(part, Mapping):
             return part
         changed = dict(part)
-        for key in ("text", "refusal", "content"):
+        for key in ("text", "refusal", "content", "thinking"):
             if key in part:
                 changed[key] = self._content(n, part[key], result)
+        if "input" in part:
+            changed["input"] = self._deep(part["input"])
+        if isinstance(file := part.get("file"), Mapping) and isinstance(file.get("filename"), str):
+            changed["file"] = {**file, "filename": self.redact(file["filename"])}
         return changed
 
     def _call(self, n: int, call: Any) -> Any:
-        if not isinstance(call, Mapping) or "function" not in call:
+        if not isinstance(call, Mapping):
             return call
-        return {**call, "function": self._function(n, call["function"])}
+        return {key: self._function(n, value) if key in _CALLED else value for key, value in call.items()}
 
     def _function(self, n: int, function: Any) -> Any:
-        if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
+        if not isinstance(function, Mapping):
             return function
-        return {**function, "arguments": self._json(n, function["arguments"])}
+        changed = dict(function)
+        for key in ("arguments", "input"):
+            if isinstance(value := function.get(key), str):
+                changed[key] = self._json(n, value)
+            elif value is not None:
+                changed[key] = self._deep(value)
+        return changed
 
     def _json(self, n: int, text: str) -> str:
         if self._limit is not None and len(text) > self._limit and self.rule.over_max == "refuse":
@@ -240,8 +250,11 @@ def is_spotless(request: Request, find: Find, limit: int | None) -> bool:
 
     False where parts, tools, schemas or texts among the parameters want the closer look of a Redactor.
     """
-    if request.schema is not None or not _TOUCHED.isdisjoint(request.params):
+    if request.schema is not None:
         return False
+    for value in request.params.values():
+        if isinstance(value, _WITH_TEXTS):
+            return False
     for message in request.messages:
         text = message.get("content")
         if len(message) != 2 or not isinstance(text, str) or message.get("role") not in _PLAIN_ROLES:

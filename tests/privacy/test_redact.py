@@ -34,6 +34,10 @@ PIECES = st.sampled_from(
         "Anna Müller",
         "B-12345",
         "forty-two",
+        "\\n",
+        "\\u0040",
+        "bob\\u0040example.com",
+        "\\\\n4111111111111111",
         "password: hunter2x",
         " ",
         "\n",
@@ -208,6 +212,43 @@ def test_json_without_findings_keeps_its_bytes() -> None:
     assert Redactor(RULE).redact_json(text) == text
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        ("4111 1111 1111 1111", "call\n<CARD_1>"),
+        ("bob@example.com", "call\n<EMAIL_1>"),
+        ("DE89370400440532013000", "call\n<IBAN_1>"),
+        ("536-90-4399", "call\n<SSN_1>"),
+        ("+49 30 1234567", "call\n<PHONE_1>"),
+    ],
+)
+def test_values_inside_json_strings_are_found(times: int, value: str, left: str) -> None:
+    """Prompts carry JSON, and JSON carries JSON: there a line end is a letter, which hides what follows."""
+    text = f"call\n{value}"
+    for _ in range(times):
+        text = json.dumps({"note": text})
+    redactor = Redactor(RULE)
+    redacted = redactor.redact(text)
+    assert redactor.restore(redacted) == text
+    for _ in range(times):
+        redacted = json.loads(redacted)["note"]
+    assert redacted == left
+
+
+def test_escaped_letters_hide_nothing() -> None:
+    """An encoder may write any letter as its number."""
+    for text in (
+        '{"to": "bob\\u0040example.com"}',
+        '{"n": "\\u0042ob"}',
+        '{"card": "4111\\u002d1111\\u002d1111\\u002d1111"}',
+    ):
+        redactor = Redactor(RULE)
+        redacted = redactor.redact(text)
+        assert "<" in redacted and redactor.restore(redacted) == text
+        json.loads(redacted)
+
+
 def test_broken_json_is_still_redacted() -> None:
     """Arguments that a model left unfinished hold values too."""
     assert Redactor(RULE).redact_json('{"mail": "bob@example.com') == '{"mail": "<EMAIL_1>'
@@ -218,6 +259,12 @@ def test_parameters_and_schemas_are_redacted_without_breaking_names() -> None:
     redactor = Redactor(RULE)
     params = redactor.redact_params({"user": "bob@example.com", "temperature": 0.5, "stop": ["Bob"]})
     assert params == {"user": "<EMAIL_1>", "temperature": 0.5, "stop": ["<NAME_1>"]}
+    unknown = redactor.redact_params(
+        {"anything": {"deep": ["to bob@example.com"]}, "logit_bias": {"50256": -100}}
+    )
+    assert unknown == {"anything": {"deep": ["to <EMAIL_1>"]}, "logit_bias": {"50256": -100}}
+    choice = {"tool_choice": {"type": "function", "function": {"name": "bob"}}}
+    assert redactor.redact_params(choice) == choice
     schema = {
         "properties": {
             "bob": {"type": "string", "description": "as bob@example.com"},
