@@ -99,9 +99,8 @@ def _tell(file: str, report: ScanReport, show: bool) -> None:
                 out.write(f"{each.line}: {span.kind}: {_printable(span.value)}\n")
         if report.hits > len(report.found):
             out.write(f"… and {report.hits - len(report.found):,} more rows\n")
-    out.write(
-        f"{file}: {report.rows:,} row{'s' if report.rows != 1 else ''}, {report.hits:,} with something to hide\n"
-    )
+    rows = f"{report.rows:,} row{'s' if report.rows != 1 else ''}"
+    out.write(f"{file}: {rows}, {report.hits:,} with something to hide\n")
     width = max(map(len, report.counts), default=0)
     for kind, count in sorted(report.counts.items(), key=lambda item: (-item[1], item[0])):
         out.write(f"  {kind:<{width}}  {count:,}\n")

@@ -29,6 +29,7 @@ class Detector:
 
     def __init__(self, rule: PrivacyRule) -> None:
         self._rule = rule
+        self._phones = "phone" in rule.redact
         self._numbers: list[Finder] | None = None if {"card", "ssn", "phone"} & set(rule.redact) else []
         self._ibans = "iban" in rule.redact
         self._finders: list[Finder] = []
@@ -80,6 +81,10 @@ class Detector:
                     self._numbers = _numbers(self._rule)
                 for finder in self._numbers:
                     spans.extend(finder(text))
+                if self._phones:
+                    from llmctl.privacy.phones import phones
+
+                    spans.extend(phones(text, self._rule.region, spans))
         for finder in self._finders:
             spans.extend(finder(text))
         return spans
@@ -91,12 +96,9 @@ def _digits(text: str) -> int:
 
 
 def _numbers(rule: PrivacyRule) -> list[Finder]:
-    from functools import partial
-
     from llmctl.privacy.numbers import cards, ssns
-    from llmctl.privacy.phones import phones
 
-    finders: dict[str, Finder] = {"card": cards, "ssn": ssns, "phone": partial(phones, region=rule.region)}
+    finders: dict[str, Finder] = {"card": cards, "ssn": ssns}
     return [finders[kind] for kind in finders if kind in rule.redact]
 
 

@@ -16,6 +16,7 @@ GAPS = r" .\-\u00a0\u2007\u2009\u2010-\u2015\u202f\u2212"
 """What people put between groups of digits, as the inside of a character class."""
 
 DIGITS = re.compile(r"\d+")
+_NO_DIGIT = re.compile("[^0-9]+")
 _LONG = re.compile(rf"\d(?<!\d\d)(?:[{GAPS}]{{0,3}}\d){{12,}}")
 _SHAPES = frozenset(
     {
@@ -67,6 +68,8 @@ def cards(text: str) -> Iterator[Span]:
 def _card_at(text: str, groups: list[tuple[int, int]], at: int) -> int:
     """The last group of the card that starts with group `at`, -1 where none does."""
     start = groups[at][0]
+    if text[start] in "017":  # no issuer has such numbers
+        return -1
     if _joined_before(text, start) or text[max(0, start - 2) : start] in _DECIMAL:
         return -1
     shape: tuple[int, ...] = ()
@@ -106,6 +109,8 @@ def _is_card(text: str, start: int, end: int, shape: tuple[int, ...]) -> bool:
 
 def plain_digits(value: str) -> str:
     """The decimal digits of any script, as ASCII."""
+    if value.isascii():
+        return _NO_DIGIT.sub("", value)
     return "".join(str(int(char)) for char in value if char.isdecimal())
 
 

@@ -8,7 +8,7 @@ numbers, dates, versions, ISBNs and columns of figures stay what they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -16,29 +16,54 @@ from llmctl.privacy.numbers import DIGITS, GAPS, plain_digits
 from llmctl.privacy.span import Span
 
 _RUN = re.compile(rf"[+＋(\d](?<!\d\d)(?:[{GAPS}()/]{{0,3}}\d){{6,24}}")
-_CALLED = re.compile(
-    r"phone|\btel\b|\btel[.:]|telef|téléph|\btél\b|mobil|\bm[óo]vil|\bcell|celular|\bfax|whatsapp|\bsms\b|handy"
-    r"|rufnummer|anruf|\bcall|\bdial|\btext me|appel|portable|llam|\blig(?:ue|ar)|chiama|\bbel\b|\btlf|\btfn"
-    r"|телефон|\bтел\b|звон|моб|电话|電話|手机|手機|致电|拨打|联系方式|携帯|전화|휴대|연락처|هاتف|جوال|موبايل|اتصل|फ़?ोन|फोन|मोबाइल|कॉल"
+_CALLED = (
+    re.compile(
+        r"phone|telef|téléph|mobil|whatsapp|handy|rufnummer|anruf|celular|appel|portable|llam|chiama"
+        r"|телефон|звон|моб|电话|電話|手机|手機|致电|拨打|联系方式|携帯|전화|휴대|연락처"
+        r"|هاتف|جوال|موبايل|اتصل|फ़?ोन|फोन|मोबाइल|कॉल"
+    ),
+    re.compile(
+        r"\b(?:tel(?:[.:]|\b)|tél\b|m[óo]vil|cell|fax|sms\b|call|dial|text me|lig(?:ue|ar)|bel\b|tlf|tfn"
+        r"|тел\b)"
+    ),
 )
-_COUNTED = re.compile(
-    r"order|invoice|ticket|tracking|serial|account|\bacct|\bref\b|reference|\bcase|\bisbn|\bissn|\bean\b|\bsku"
-    r"|\bid\b|version|build|\bart(?:icle|ikel)|\bpart\b|customer n|policy|vin\b|imei|\biban|timestamp"
-    r"|unix|epoch|konto|bestell|rechnung|kunden|commande|factur|facture|dossier|pedido|fattura|ordine|bestelling"
-    r"|заказ|счет|счёт|订单|訂單|编号|單號|单号|注文|주문|طلب|ऑर्डर|\bvat\b|\btax|steuer|\bp\.? ?iva|\bnif\b"
-    r"|\bdni\b|\bnip\b|\bcnpj\b|\bcpf\b|\bинн|\btva\b|\bsiret|\bduns"
+_COUNTED = (
+    re.compile(
+        r"order|invoice|ticket|tracking|serial|account|reference|version|build|customer n|policy|timestamp"
+        r"|unix|epoch|konto|bestell|rechnung|kunden|commande|factur|facture|dossier|pedido|fattura|ordine|steuer"
+        r"|заказ|счет|счёт|订单|訂單|编号|單號|单号|注文|주문|طلب|ऑर्डर"
+    ),
+    re.compile(
+        r"\b(?:acct|ref\b|case|isbn|issn|ean\b|sku|id\b|art(?:icle|ikel)|part\b|vin\b|imei|iban|vat\b|tax"
+        r"|p\.? ?iva|nif\b|dni\b|nip\b|cnpj\b|cpf\b|инн|tva\b|siret|duns)"
+    ),
 )
+"""Words that speak of a telephone, and words that speak of any other number: those with fixed letters,
+which are quick to look for, and those that only count at a word's beginning."""
 _NUMBERED = re.compile(r"nummer|number|n[uú]mer|\bno\.|nr\.|n°|nº|№|#|номер|番号|번호|رقم|संख्या")
 """Weak words: they speak of telephones as often as of anything else, so they rule on plain digits alone."""
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 
-def phones(text: str, region: str) -> Iterator[Span]:
-    """Telephone numbers; `region` is the ISO 3166 code whose national forms count."""
+def phones(text: str, region: str, taken: Sequence[Span] = ()) -> Iterator[Span]:
+    """Telephone numbers; `region` is the ISO 3166 code whose national forms count.
+
+    None begins inside a span of `taken`: a card's digits are no number to call.
+    """
+    places = sorted((span.end, span.start) for span in taken)
+    n = 0
     for run in _RUN.finditer(text):
-        groups = [match.span() for match in DIGITS.finditer(text, *run.span())]
+        begin, end = run.span()
+        while n < len(places) and places[n][0] <= begin:
+            n += 1
+        if n < len(places) and places[n][1] <= begin and end <= places[n][0]:
+            continue
+        groups = [match.span() for match in DIGITS.finditer(text, begin, end)]
         at = 0
         while at < len(groups):
+            if _inside(places, n, groups[at][0]):
+                at += 1
+                continue
             last, start = _phone_at(text, groups, at, region.upper())
             if last < 0:
                 at += 1
@@ -50,6 +75,13 @@ def phones(text: str, region: str) -> Iterator[Span]:
             at = last + 1
 
 
+def _inside(places: list[tuple[int, int]], n: int, place: int) -> bool:
+    """Whether one of the places (end, start) from the n-th on holds `place`."""
+    while n < len(places) and places[n][0] <= place:
+        n += 1
+    return n < len(places) and places[n][1] <= place
+
+
 def _phone_at(text: str, groups: list[tuple[int, int]], at: int, region: str) -> tuple[int, int]:
     """The last group and the start of the number that begins with group `at`; (-1, 0) where none does."""
     start, plus = _lead(text, groups[at][0])
@@ -57,11 +89,12 @@ def _phone_at(text: str, groups: list[tuple[int, int]], at: int, region: str) ->
         return -1, 0
     digits = 0
     ends = []
+    sizes = None if plus or text.startswith("00", start) else _sizes(region)
     for n in range(at, min(at + 8, len(groups))):
         digits += groups[n][1] - groups[n][0]
         if digits > 15 or (n > at and "\n" in text[groups[n - 1][1] : groups[n][0]]):
             break
-        if digits >= 7:
+        if digits >= 7 and (sizes is None or digits in sizes):
             ends.append(n)
     for n in reversed(ends):
         if _closed(text, groups, at, n, plus) and _holds(text, start, groups[at : n + 1], plus, region):
@@ -121,12 +154,9 @@ def _holds(text: str, start: int, groups: list[tuple[int, int]], plus: bool, reg
     return not _NUMBERED.search(before) and _usual_together(value, region)
 
 
-def _last(words: re.Pattern[str], before: str) -> int:
+def _last(words: tuple[re.Pattern[str], ...], before: str) -> int:
     """Where the last of the words ends in what stands before the number, -1 where none does."""
-    end = -1
-    for match in words.finditer(before):
-        end = match.end()
-    return end
+    return max((match.end() for form in words for match in form.finditer(before)), default=-1)
 
 
 def _possible(text: str, groups: list[tuple[int, int]], value: str) -> bool:
