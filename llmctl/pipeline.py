@@ -21,6 +21,7 @@ from llmctl.stages.cascade import cascade
 from llmctl.stages.check import check
 from llmctl.stages.fallback import fallback
 from llmctl.stages.keys import keys
+from llmctl.stages.log import log, log_attempts
 from llmctl.stages.precheck import precheck
 from llmctl.stages.provider import provider
 from llmctl.stages.rate import rate
@@ -48,6 +49,7 @@ def stages(services: Services) -> list[Stage]:
         partial(reasoning),
         partial(record, ledger=services.ledger, clock=services.clock),
         partial(trace, telemetry=services.telemetry, clock=services.clock),
+        partial(log, book=services.log, texts=profile.privacy.log_texts, many=services.group),
         partial(cache, store=services.cache, keep=services.keep),
         partial(single_flight),
         partial(fallback, stand_ins=services.stand_ins),
@@ -62,6 +64,7 @@ def stages(services: Services) -> list[Stage]:
         partial(keys, pools=services.pools, clock=services.clock),
         partial(rate, paces=services.paces, refuse=services.circuits.refuse),
         partial(budget, desk=services.desk, most=services.most),
+        partial(log_attempts, book=services.log),
     ]
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from llmctl.resilience.pool import Pools
     from llmctl.stages.retry import Allowance
     from llmctl.state.cache import AnswerCache
+    from llmctl.state.log import FileLog
     from llmctl.state.sealed import Seal
     from llmctl.usage.desk import Desk, Purse
     from llmctl.usage.ledger import SqliteLedger
@@ -85,6 +86,10 @@ class Services:
         """Limits of the command, over the profile's; None: it says nothing."""
         self.allowance: Allowance | None = None
         """The retries that all calls share; None: each call is on its own."""
+        self.tell: Callable[[str], None] | None = None
+        """Hears of warnings and errors in the log too, as lines for people."""
+        self.alone = False
+        """Whether the process is ours: then all that is logged in it is ours to write."""
         self.clock = SystemClock()
         self.random = SystemRandom()
         self.run_id = os.urandom(8).hex()
@@ -318,6 +323,13 @@ class Services:
         )
 
     @cached_property
+    def log(self) -> FileLog | None:
+        """None where the profile wants none."""
+        from llmctl.logs import opened
+
+        return opened(self)
+
+    @cached_property
     def _gate(self) -> Any:
         from llmctl.providers.gate import Gate
 
@@ -327,6 +339,7 @@ class Services:
     def _wire(self) -> Any:
         from llmctl.providers.wire import Wire
 
+        self.listen()
         return Wire(self.profile.max_answer_bytes, self._gate)
 
     def provider_of(self, target: Target) -> Provider:
@@ -359,6 +372,7 @@ class Services:
         if route == "sdk":
             from llmctl.providers.litellm import LitellmSdk
 
+            self.listen()
             return LitellmSdk(target, self._gate)
         from llmctl.providers.http import HttpProvider
 
@@ -369,6 +383,12 @@ class Services:
         from llmctl.providers.litellm import LitellmCodec
 
         return HttpProvider(self._wire, LitellmCodec(target))
+
+    def listen(self) -> None:
+        """From now on the libraries' logging goes into our log."""
+        from llmctl.logs import listen
+
+        listen(self)
 
     async def list_models(self, target: Target, reference: str) -> None:
         """Asks for the provider's models with one of the target's keys. LlmctlError where it is refused."""
@@ -385,7 +405,7 @@ class Services:
         """
         if self.__dict__.get("cache") is not None:
             self.__dict__["cache"].tick()
-        for name in ("desk", "ledger"):
+        for name in ("desk", "ledger", "log"):
             if self.__dict__.get(name) is not None:
                 self.__dict__[name].flush()
 
@@ -434,7 +454,7 @@ class Services:
             self.__dict__["pools"].save()
         if self.__dict__.get("desk") is not None:
             self.__dict__["desk"].flush()
-        for name in ("cache", "ledger", "state"):
+        for name in ("cache", "ledger", "state", "log"):
             opened = self.__dict__.get(name)
             if opened is not None:
                 opened.close()

@@ -90,6 +90,7 @@ class Batch:
             try:
                 outcome = await self._run(total)
                 self.running.end(outcome.exit_code)
+                self._log(outcome)
                 return outcome
             finally:
                 self.running.end(None)
@@ -104,8 +105,16 @@ class Batch:
             return Outcome(self.tally, None, self._again(self.store.done["summary"]), already=True)
         guard_output(self.job, self.store)
         self.services.ledger.prepare()
+        self.services.listen()
         self.tally.rows = sum(map(self.job.takes, range(total)))
         return await self._go()
+
+    def _log(self, outcome: Outcome) -> None:
+        """One line for the whole batch; `stages.log` tells of the rows that failed."""
+        if self.services.log is not None:
+            sums = ("rows", "ok", "failed", "pending", "cached", "resumed", "requests", "cost_usd", "wall_s")
+            told = {name: outcome.summary[name] for name in sums}
+            self.services.log.event("info", "batch", exit_code=outcome.exit_code, **told)
 
     def _look(self) -> int:
         """How many rows there are; whole-file faults and doubled ids are found before anything is paid."""

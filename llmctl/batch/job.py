@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NO_MATTER = frozenset(
     {"description", "limits", "timeout", "retry", "breaker", "cache", "budgets", "prices", "alerts", "notify"}
-    | {"state", "max_answer_bytes", "local", "plain_http"}
+    | {"state", "max_answer_bytes", "local", "plain_http", "logs"}
 )
 """Parts of a profile that decide how rows are asked, not what is."""
 

@@ -6,11 +6,11 @@ import os
 import platform
 import re
 import time
-import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from llmctl import __version__
+from llmctl.cli.failure import traceback_places
 from llmctl.config.find import data_folder
 from llmctl.core.errors import StorageError
 from llmctl.core.files import private_folder, private_open
@@ -26,10 +26,7 @@ def write_log(error: BaseException, args: list[str]) -> Path | None:
             f"{platform.system()} {platform.machine()}",
             ", ".join(f"{name} {_version(name)}" for name in ("typer", "aiohttp", "litellm", "diskcache")),
             "llmctl " + " ".join(map(_name, args)),
-            *(
-                f"  {frame.filename}:{frame.lineno} in {frame.name}"
-                for frame in traceback.extract_tb(error.__traceback__)
-            ),
+            *(f"  {place}" for place in traceback_places(error.__traceback__)),
             type(error).__name__,
         ]
     )

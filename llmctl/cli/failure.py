@@ -19,6 +19,7 @@ def guarded(command: Callable[[], Any], args: list[str]) -> int:
     os.umask(0o077)  # whatever we write, and whatever a library does, is its owner's alone
     _speak_utf8()
     _die_politely()
+    _hush()
     try:
         code = command()
         sys.stdout.flush()
@@ -55,6 +56,7 @@ def tell(error: LlmctlError, args: list[str]) -> int:
     """One line on stderr, or one JSON object on stdout; a traceback only with --debug."""
     if wants("--debug", "debug", args):
         _traceback(error)
+    _clean(error)
     try:
         if wants("--json", "json", args):
             from llmctl.formats.envelope import write_json
@@ -68,6 +70,15 @@ def tell(error: LlmctlError, args: list[str]) -> int:
     except OSError:
         _forget_stdout()
     return error.exit_code
+
+
+def _clean(error: LlmctlError) -> None:
+    """Into the log goes what kind of end it was; out of the message goes what the profile redacts."""
+    session = sys.modules.get("llmctl.cli.session")
+    if session is None:
+        return
+    session.ended({"error": error.type, "exit_code": error.exit_code, "http_status": error.status})
+    error.message, error.hint = session.cleaned(error.message), session.cleaned(error.hint)
 
 
 def wants(flag: str, name: str, args: list[str]) -> bool:
@@ -131,6 +142,26 @@ def _line(text: str) -> None:
 def _say(text: str, code: int) -> int:
     _line(f"llmctl: {text}")
     return code
+
+
+def _hush() -> None:
+    """What Python itself prints of threads and destructors that failed: kind and place, no values."""
+
+    def told(failed: Any) -> None:
+        frames = traceback_places(failed.exc_traceback)
+        _line(f"llmctl: ended badly: {failed.exc_type.__name__}{f' at {frames[-1]}' if frames else ''}")
+
+    import threading
+
+    threading.excepthook = told
+    sys.unraisablehook = lambda failed: None
+
+
+def traceback_places(trace: Any) -> list[str]:
+    """`file:line in function` of each frame; no source, no values."""
+    import traceback
+
+    return [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(trace)]
 
 
 def _speak_utf8() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -65,6 +66,8 @@ def run(
     ask = ask_of(opened, asking, prompt_text(prompt))
     own = ask.recipe.renderer.template.extract if ask.recipe.renderer else None
     shown = Shown("first" if extract else own, show_reasoning)
+    if opened.tell is not None:
+        opened.tell = shown.beside(opened.tell)
     if not (options.json or shown.whole):
         ask = ask if stream is False else replace(ask, on_text=shown.add)
     elif stream:
@@ -133,6 +136,16 @@ class Shown:
             sys.stdout.flush()
         except OSError as error:
             self.failed = error
+
+    def beside(self, tell: Callable[[str], None]) -> Callable[[str], None]:
+        """`tell`, on a line of its own where a terminal shows both streams."""
+
+        def told(text: str) -> None:
+            if self.last != "\n" and sys.stdout.isatty() and sys.stderr.isatty():
+                sys.stderr.write("\n")
+            tell(text)
+
+        return told
 
     def end(self) -> None:
         """Ends the last line; raises what kept the text from being written."""

@@ -187,6 +187,8 @@ def _text(rule: Rule, node: Node, path: str) -> str:
 
 
 def _choice(rule: Rule, node: Node, path: str) -> str:
+    if node.value is False and "off" in rule.choices:
+        return "off"  # which YAML takes for a false
     if str(node.value) not in rule.choices:
         raise fail(
             node,

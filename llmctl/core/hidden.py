@@ -24,13 +24,11 @@ OPEN_KEY = (
     r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)"
 )
 STARTS = (
-    "sk-", "gsk_", "xai-", "pplx-", "nvapi-", "AIza", "ya29.", "AKIA", "ASIA", "gh", "glpat-", "xox",
-    "k_live_", "k_test_", "hf_", "eyJ", "-----BEGIN",
+    "sk-", "gsk_", "xai-", "pplx-", "nvapi-", "AIza", "ya29.", "AKIA", "ASIA", "glpat-", "xox",
+    "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "k_live_", "k_test_", "hf_", "eyJ", "-----BEGIN",
 )  # fmt: skip
 
-_NAMES = re.compile(
-    r"(?i)(?:^|_)(?:api_?key|key_?id|key|token|secret|password|passwd|credentials?|webhook)(?:_?\d+)?\Z"
-)
+_VARIABLES = ("KEY", "KEY_ID", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS", "WEBHOOK")
 _KEY_NAMES = frozenset(
     {
         "apikey",
@@ -103,7 +101,8 @@ class Hidden:
         found = set(self._forms)
         for environ in self._watched:
             for name, value in list(environ.items()):
-                if len(value) >= 2 * SHORTEST and _NAMES.search(name) and "/" not in value[:1]:
+                named = name.upper().rstrip("0123456789_").endswith(_VARIABLES)
+                if named and len(value) >= 2 * SHORTEST and not value.startswith("/"):
                     found.update(_forms(value))
         return sorted(found, key=len, reverse=True)
 

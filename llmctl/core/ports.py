@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import Attempt, Request, Response
@@ -46,6 +46,16 @@ class Ledger(Protocol):
     def settled(self, row: int, attempt: Attempt) -> None: ...
 
     def record(self, request: Request, outcome: Response | LlmctlError, latency: float) -> None: ...
+
+
+class Log(Protocol):
+    """Events by level (`debug`, `info`, `warning`, `error`), for machines. It never raises."""
+
+    def wants(self, level: str) -> bool: ...
+
+    def event(self, level: str, event: str, **fields: Any) -> None:
+        """Fields hold no text of the user, unless the profile asks for it; keys are masked here."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

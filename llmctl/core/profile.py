@@ -313,6 +313,18 @@ class OtelRule:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class LogRule:
+    """What is written to `logs/llmctl.log` under the home. `privacy.log_texts` says whether with texts."""
+
+    level: str = choice("info", "off", "error", "warning", "info", "debug")
+    """The least that is written; only `debug`, and `-v`, tell of each row of a batch that went well."""
+    max_bytes: int = whole(10 * 2**20, 4096)
+    """From this size on a new file is begun."""
+    keep: int = whole(3, 0, 100)
+    """How many older files stay."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class LocalRule:
     """The embedded model's server: seconds it stays without work, requests it takes at once."""
 
@@ -366,6 +378,8 @@ class Profile:
     """Reference to the secret that messages to web addresses are signed with."""
     otel: OtelRule = section(OtelRule, short="enabled")
     """Traces and metrics; a bare true or false is `enabled`."""
+    logs: LogRule = section(LogRule, short="level")
+    """The log; a bare word is its `level`."""
     checks: tuple[str, ...] = texts(choices=(*CHECKS, "all"))
     """Checks of a prompt that must pass before it is sent."""
     schema_retries: int = whole(2, 0, 20)

@@ -38,15 +38,7 @@ def load() -> Any:
     litellm.drop_params = False
     litellm.modify_params = False
     litellm.turn_off_message_logging = True
-    _silence()
+    from llmctl.providers.foreign import adopt
+
+    adopt()
     return litellm
-
-
-def _silence() -> None:
-    import logging
-
-    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
-        logger = logging.getLogger(name)
-        logger.handlers = [logging.NullHandler()]
-        logger.setLevel(logging.CRITICAL + 1)
-        logger.propagate = False
