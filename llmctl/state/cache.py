@@ -211,7 +211,7 @@ def _open(folder: Path, max_bytes: int, *, culling: bool) -> Any:
         eviction_policy="least-recently-stored",
         statistics=0,
         cull_limit=10 if culling else 0,  # in groups, `_write` culls now and then instead of at every set
-        sqlite_cache_size=4096,  # pages of 4 KB; the default would fill 32 MB of memory
+        sqlite_cache_size=2048,  # pages of 4 KB, filled by some 10,000 answers; the default would be 32 MB
         sqlite_mmap_size=0,
     )
     for name in ("cache.db", "cache.db-wal", "cache.db-shm"):

@@ -96,7 +96,9 @@ class Sources:
         """The calls of the window that ends then."""
         key = (window(rule), end, rule.profile, rule.model, rule.tag)
         if key not in self._known:
-            self._known[key] = metrics(self.ledger, _query(rule, end - window(rule), end), now=end)
+            self._known[key] = metrics(
+                self.ledger, _query(rule, end - window(rule), end), now=end, spill=True
+            )
         return self._known[key]
 
 

@@ -88,13 +88,16 @@ def aligned(since: float) -> float:
     return since // SHORTEST * SHORTEST
 
 
-def metrics(db_path: Path, query: Query, *, now: float | None = None) -> Metrics:
-    """The figures of a window; no ledger is one without calls. Errors as of `report`."""
+def metrics(db_path: Path, query: Query, *, now: float | None = None, spill: bool = False) -> Metrics:
+    """The figures of a window; no ledger is one without calls. Errors as of `report`.
+
+    `spill`: slower, and without memory that grows with the calls: for whoever looks while many come in.
+    """
     query = replace(query, by=_BY, tz="UTC")
     where = checked(query)
     if not db_path.exists():
         return Metrics(query, Group(), {}, None, True, {name: {} for name in DIVIDED}, {})
-    with reading(db_path) as db:
+    with reading(db_path, spill=spill) as db:
         found, exact = select.tallies(db, query, where, time.time() if now is None else now)
         errors = _errors(db, query)
         last = last_success(db, query)

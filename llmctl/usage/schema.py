@@ -105,13 +105,15 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Path, *, spill: bool = False) -> Iterator[sqlite3.Connection]:
     """One consistent view of an existing ledger; nothing in it is changed but its version.
 
+    `spill`: what has to be sorted goes to temporary files, so that memory does not grow with the calls.
     StorageError where it is corrupt, locked or of a newer version.
     """
     try:
         db = _open_to_read(path)
+        db.execute(f"PRAGMA temp_store = {'FILE' if spill else 'MEMORY'}")
         try:
             db.execute("BEGIN")
             yield db
@@ -130,7 +132,6 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
         connect(path).close()
         db = sqlite3.connect(address, timeout=WAIT_S, isolation_level=None, uri=True)
     _register(db)
-    db.execute("PRAGMA temp_store = MEMORY")
     return db
 
 

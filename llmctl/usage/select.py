@@ -25,8 +25,9 @@ _ROWS = """
     sum(reasoning_tokens),
     coalesce(sum(cost), 0), sum(cost IS NULL), coalesce(sum(saved), 0), sum(saved IS NULL),
     sum(attempts), sum(max(attempts - 1, 0)),
-    0, collect(latency) FILTER (WHERE hit IS NULL),
-    0, collect(ttft) FILTER (WHERE hit IS NULL AND ttft IS NOT NULL)
+    coalesce(sum(latency) FILTER (WHERE hit IS NULL), 0), {kept}(latency) FILTER (WHERE hit IS NULL),
+    coalesce(sum(ttft) FILTER (WHERE hit IS NULL), 0),
+    {kept}(ttft) FILTER (WHERE hit IS NULL AND ttft IS NOT NULL)
     FROM pieces CROSS JOIN calls AS t ON t.at >= pieces.first AND t.at < pieces.last WHERE pieces.size = 0
 """
 _SUMMED = f"""
@@ -103,11 +104,15 @@ class _Reader:
         sizes = () if exact else (rollup.RUN_SIZE,) if self.by_run else rollup.SIZES
         self.db.executemany("INSERT INTO pieces VALUES (?, ?, ?, ?)", self._pieces(sizes))
         found: dict[Key, Tally] = {}
-        for name, *values, ok, latency, ttft, sums in self._read_calls():
+        for name, *values, ok, latency, ttft, sums in self._read_calls(exact):
             tally = self._tally(found, name, values)
             tally.add(ok, sums)
-            tally.latency.exact(latency)
-            tally.ttft.exact(ttft)
+            if exact:
+                tally.latency.exact(latency[1])
+                tally.ttft.exact(ttft[1])
+            else:
+                tally.latency.rolled(latency[1], latency[0])
+                tally.ttft.rolled(ttft[1], ttft[0])
         if exact:
             return found
         for name, run, kind, latency, ttft, sums in self._read_slots():
@@ -118,16 +123,20 @@ class _Reader:
             tally.ttft.rolled(*ttft)
         return found
 
-    def _read_calls(self) -> Iterator[tuple[Any, ...]]:
-        """Of the ragged edges: the name of the time, the columns' values, ok, times, sums."""
+    def _read_calls(self, exact: bool) -> Iterator[tuple[Any, ...]]:
+        """Of the ragged edges: the name of the time, the columns' values, ok, times, sums.
+
+        Of many calls the times are counted at once, since memory must not grow with them.
+        """
         names = ["pieces.name", *(f"coalesce(t.{name}, '')" for name in self.columns)]
         # A piece's number is the order they are read in, so nothing has to be sorted by its name.
         places = ", ".join(["pieces.rowid", *(str(place + 2) for place in range(len(self.columns)))])
+        what = _ROWS.format(kept="collect" if exact else "histogram")
         # Every name in it is one of ours; what users say is bound.
-        sql = f"SELECT {', '.join(names)}, {_ROWS} {self.conditions} GROUP BY {places}"
+        sql = f"SELECT {', '.join(names)}, {what} {self.conditions} GROUP BY {places}"
         size = len(names)
         for row in self.db.execute(sql, self.values):
-            yield *row[: size + 1], row[-3], row[-1], row[size + 1 : size + 1 + len(SUMS)]
+            yield *row[: size + 1], row[-4:-2], row[-2:], row[size + 1 : size + 1 + len(SUMS)]
 
     def _read_slots(self) -> Iterator[tuple[Any, ...]]:
         """Of the whole slots: the name of the time, run and kind, times, sums.
