@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from llmctl.batch.job import Composer, Job
@@ -52,6 +54,8 @@ class Runner:
         self._flying: dict[str, Future[int | None] | None] = {}
         self._workers: list[Task[None]] = []
         self._rows: Iterator[Row] = iter(())
+        self._left: list[Row] = []
+        """Rows that were taken and not begun when it stopped."""
 
     async def run(self, rows: Iterator[Row]) -> None:
         """Until the rows are done, or something halts them; what is in flight is always awaited."""
@@ -68,6 +72,8 @@ class Runner:
             raise
         if self.broken is not None:
             raise self.broken
+        if self.halted is not None and self.store.before:
+            await self._recall()
 
     def widen(self, size: int) -> None:
         """So many rows are worked on at once from now on, where there were fewer."""
@@ -94,6 +100,7 @@ class Runner:
         try:
             for count, row in enumerate(rows):
                 if self.halted:
+                    self._left.append(row)
                     return
                 await self._row(row)
                 if count % BREATH == 0:
@@ -103,6 +110,19 @@ class Runner:
         except Exception as error:  # noqa: BLE001  # a closed pipe or a bug: raised when all have ended
             self.broken = self.broken or error
             self.halt(LlmctlError("stopped"))
+
+    async def _recall(self) -> None:
+        """Rows behind the stop that an earlier run has finished stay finished: OUT must not lose them."""
+        import asyncio
+
+        for count, row in enumerate(chain(self._left, self._rows)):
+            if isinstance(self.halted, Interrupted | StorageError):
+                return
+            if row.error is None:
+                with suppress(LlmctlError):
+                    self._known(row, fingerprint(self.composer.request(row)))
+            if count % BREATH == 0:
+                await asyncio.sleep(0)
 
     async def _row(self, row: Row) -> None:
         if row.error is not None:

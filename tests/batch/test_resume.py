@@ -326,3 +326,18 @@ def test_what_is_cached_is_not_paid_for(llmctl: Run, server: TestServer, work: P
     assert found["saved_usd"] > 0
     assert [row["cached"] for row in read(work / "two.jsonl")] == ["exact"] * 4
     assert requests(server) == 4
+
+
+def test_what_was_finished_stays_in_the_output_of_a_run_that_stops(
+    finished: list[dict[str, Any]], llmctl: Run, server: TestServer, work: Path
+) -> None:
+    """A budget that stops the next run at its first row must not take paid answers out of OUT."""
+    write(work / "in.jsonl", [{"prompt": "new, in front"}, *finished])
+    stopped = llmctl(*ARGS, "--max-cost", "0", "--concurrency", "3", "--json")
+    summary = json.loads(stopped.stdout)
+    assert stopped.returncode == 6
+    assert (summary["ok"], summary["pending"], summary["resumed"]) == (10, 1, 10)
+    out = read(work / "out.jsonl")
+    assert [row["status"] for row in out] == ["pending"] + ["ok"] * 10
+    assert [row["text"] for row in out[1:]] == [f"echo: {row['prompt']}" for row in finished]
+    assert requests(server) == 10
