@@ -85,13 +85,13 @@ function tiles(figures, series) {
   put("success", share(figures.success_rate));
   put("success-sub", figures.failed_requests ? make("span", { class: "bad-text" }, `${count(figures.failed_requests)} failed`) : "none failed");
   put("cost", money(figures.total_cost));
-  put("cost-sub", figures.unpriced_requests ? `${count(figures.unpriced_requests)} of unknown price` : `${money(figures.saved)} saved by the cache`);
+  put("cost-sub", figures.unpriced_requests ? `${count(figures.unpriced_requests)} of unknown price` : `${money(figures.saved)} saved`);
   put("time", seconds(figures.avg_response_time));
   put("time-sub", `p95 ${seconds(times.p95)} · p99 ${seconds(times.p99)}`);
   put("tokens", short(figures.total_tokens));
   put("tokens-sub", `${short(figures.tokens.input)} in · ${short(figures.tokens.output)} out`);
   put("cache", share(figures.cache_hit_rate));
-  put("cache-sub", `${count(figures.cache_hits)} hits · ${money(figures.saved)} saved`);
+  put("cache-sub", `${count(figures.cache_hits)} hits`);
   for (const id of ["requests-sub", "success-sub", "cost-sub", "time-sub", "tokens-sub", "cache-sub"]) at(id).title = at(id).textContent;
   const asked = series.ok.map((ok, place) => ok + series.failed[place]);
   spark("requests", asked, "accent");

@@ -51,7 +51,7 @@ export function budgets(found) {
       name(each.name),
       make("span", {}, make("b", {}, money(each.spent_usd)), ` of ${money(each.limit_usd)}`),
       meter([[each.spent_usd / limit, tones[each.state]], [each.reserved_usd / limit, "held"]], `${share(used, 0)} used`),
-      note(`${money(each.left_usd)} left${held}${resets}`),
+      note(`${share(used, 0)} used, ${money(each.left_usd)} left${held}${resets}`),
     );
   });
   fill("budgets", rows, ["No budgets in this profile. One is ", code("budgets: [{limit: 100, per: day}]"), "."], found.filter((each) => each.state === "over").length);
