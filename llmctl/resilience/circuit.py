@@ -134,6 +134,7 @@ class Circuit:
         self._lease = max(rule.cooldown, target.timeouts.total + 10.0)
         self._until: int | None = None
         self._marked = False
+        self._well_at = float("-inf")
         self._look_at = float("-inf")
         self._probe = ""
         self._why = ""
@@ -165,6 +166,7 @@ class Circuit:
     def went_well(self) -> None:
         """An answer came, of whatever kind: the provider is there."""
         self._counts.good += 1
+        self._well_at = self._clock.monotonic()
         if self._marked:
             self._close()
 
@@ -178,8 +180,15 @@ class Circuit:
             self.give_up_probe()
 
     def _failed(self, error: LlmctlError, probe: bool) -> None:
-        """Opens the breaker where it is one failure too many."""
+        """Opens the breaker where it is one failure too many.
+
+        Of those in a row is only what was sent after the last answer: many that stalled together end
+        together, long after others have shown that the provider is there.
+        """
         self._counts.bad += 1
+        latency = error.tried[-1].latency if error.tried else 0.0
+        if self._clock.monotonic() - latency < self._well_at and not probe and not self._mostly_failing():
+            return
         state = self._state()
         in_a_row = state.add(f"{self._key}/down", 1, ttl=FORGET_S) or 1
         self._marked = True

@@ -18,7 +18,7 @@ MIX = {
 def test_thirty_percent_faults_of_all_kinds(table: Table) -> None:
     """A bad hour is ridden out: every row ends well, at little more than its own request."""
     table.profile(
-        retry={"attempts": 10, "base": 0.05, "cap": 0.5}, timeout={"first": 1, "idle": 1, "total": 60}
+        retry={"attempts": 10, "base": 0.05, "cap": 0.5}, timeout={"first": 2, "idle": 2, "total": 60}
     )
     table.rows(1000)
     table.server.script(random={"seed": 11, "faults": MIX})
