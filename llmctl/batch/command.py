@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmctl.batch import journals
 from llmctl.batch.emit import Emitter
 from llmctl.batch.finish import Finisher
 from llmctl.batch.ids import check_ids
@@ -106,6 +107,7 @@ class Batch:
         guard_output(self.job, self.store)
         self.services.ledger.prepare()
         self.services.listen()
+        journals.note(self.services.home, self.services.run_id, self.job.journal, self.job.out)
         self.tally.rows = sum(map(self.job.takes, range(total)))
         return await self._go()
 

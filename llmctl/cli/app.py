@@ -28,6 +28,7 @@ COMMANDS = {
     "alerts": "Alerts: rules and how they stand; exit 10 where one is broken.",
     "breaker": "Breakers: which models count as down, and closing them.",
     "privacy": "What redaction would find in a file: scan.",
+    "purge": "Forget stored answers, hashes, tags, journals and the log.",
     "init": "Write a starter llmctl.yaml and profiles/.",
     "doctor": "What works here.",
 }

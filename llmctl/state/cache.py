@@ -6,9 +6,10 @@ texts, and each value carries its own BLAKE2b checksum, so that a cut or changed
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,25 @@ class AnswerCache:
         """Removes all entries and says how many there were."""
         return int(self._try(lambda store: store.clear()) or 0)
 
+    def forget(self, *, before: float | None = None, requests: Collection[str] | None = None) -> int:
+        """Removes entries for good, from the files' free pages too, and says how many.
+
+        Those stored before then (Unix seconds), or those of requests by the first half of their
+        fingerprints; all of them where neither is given, also where the cache cannot be read any more.
+        """
+        if before is None and requests is None:
+            gone = self.clear()
+            self.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return gone
+        sealed = requests is not None and self._seal is not None
+        named = {self._name(request) if sealed else request for request in requests or ()}
+
+        def goes(name: str, stored: float) -> bool:
+            return stored < before if before is not None else (name if sealed else name[:32]) in named
+
+        return int(self._try(lambda store: _forget(store, goes)) or 0)
+
     def prune(self) -> int:
         """Removes what has expired and what is over the size limit."""
         return int(self._try(lambda store: store.expire() + (store.cull() or 0)) or 0)
@@ -217,6 +237,16 @@ def _open(folder: Path, max_bytes: int, *, culling: bool) -> Any:
     for name in ("cache.db", "cache.db-wal", "cache.db-shm"):
         private_file(folder / name)
     return store
+
+
+def _forget(store: Any, goes: Callable[[str, float], bool]) -> int:
+    store._sql("PRAGMA secure_delete = ON")
+    names = [name for name, stored in store._sql("SELECT key, store_time FROM Cache") if goes(name, stored)]
+    with store.transact():
+        for name in names:
+            store.delete(name)
+    store._sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return len(names)
 
 
 def pack(response: Response, name: str) -> str:
