@@ -30,6 +30,7 @@ from llmctl.stages.record import record
 from llmctl.stages.redact import redact
 from llmctl.stages.retry import retry
 from llmctl.stages.schema import schema
+from llmctl.stages.semantic import semantic
 from llmctl.stages.single_flight import single_flight
 from llmctl.stages.trace import trace
 
@@ -52,6 +53,13 @@ def stages(services: Services) -> list[Stage]:
         partial(log, book=services.log, texts=profile.privacy.log_texts, many=services.group),
         partial(cache, store=services.cache, keep=services.keep),
         partial(single_flight),
+        partial(
+            semantic,
+            store=services.cache,
+            near=services.near,
+            rule=services.profile.cache.semantic,
+            keep=services.keep,
+        ),
         partial(fallback, stand_ins=services.stand_ins),
         partial(
             retry,

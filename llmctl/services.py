@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl.config import find, resolve
-from llmctl.core.errors import AuthError, ConfigError
+from llmctl.core.errors import AuthError, ConfigError, MissingExtra
 from llmctl.core.model import Request, Response, Target, Usage
 from llmctl.core.money import Nanos
 from llmctl.core.profile import Profile
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmctl.core.ports import Judge, Provider, State
     from llmctl.facts import Facts
     from llmctl.meaning.encoder import Encoder
+    from llmctl.meaning.near import Near
     from llmctl.otel.telemetry import Telemetry
     from llmctl.pricing.book import PriceBook
     from llmctl.resilience.circuit import Circuits
@@ -193,6 +194,21 @@ class Services:
         from llmctl.meaning.encoder import Encoder, installed
 
         return Encoder() if installed() else None
+
+    @cached_property
+    def near(self) -> Near | None:
+        """Finds prompts that ask nearly the same; None where the profile does not want it."""
+        rule = self.profile.cache
+        if not (rule.enabled and rule.semantic.enabled):
+            return None
+        from llmctl.meaning.near import Near
+        from llmctl.state.neighbours import Neighbours
+
+        if self.encoder is None:
+            raise MissingExtra("cache.semantic", "semantic")
+        seal = self._seal if rule.encrypt else None
+        self.neighbours = Neighbours(self.home / "cache", self.clock.now, rule.ttl, self.warn, seal)
+        return Near(self.encoder, self.neighbours, rule.semantic.threshold)
 
     def price(self, answered: str, asked: str, usage: Usage, at: float) -> Nanos | None:
         """By the model that answered, else by the one that was asked; `at` Unix seconds."""
@@ -454,7 +470,7 @@ class Services:
             self.__dict__["pools"].save()
         if self.__dict__.get("desk") is not None:
             self.__dict__["desk"].flush()
-        for name in ("cache", "ledger", "state", "log"):
+        for name in ("cache", "neighbours", "ledger", "state", "log"):
             opened = self.__dict__.get(name)
             if opened is not None:
                 opened.close()

@@ -9,6 +9,7 @@ import typer
 from llmctl.cli.options import current
 from llmctl.cli.session import services
 from llmctl.formats.envelope import write_json
+from llmctl.state import neighbours
 from llmctl.state.cache import AnswerCache
 
 app = typer.Typer(help="The cache of answers.", rich_markup_mode=None, no_args_is_help=True)
@@ -36,7 +37,9 @@ def stats() -> int:
 @app.command()
 def clear() -> int:
     """Remove every stored answer, also of a cache that cannot be read any more."""
-    return _removed(_cache().clear())
+    cache = _cache()
+    neighbours.clear(cache.folder)
+    return _removed(cache.clear())
 
 
 @app.command()

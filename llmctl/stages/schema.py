@@ -56,7 +56,7 @@ def schema(next: Send, retries: int, answers: Answers) -> Send:
         try:
             return await _fitting(next, request, retries, answers)
         except SchemaMismatch as error:
-            if error.response is None or error.response.cached != "exact":
+            if error.response is None or error.response.cached not in ("exact", "semantic"):
                 raise
         # Nothing was paid: what does not fit came out of the cache, and is not to stay there.
         return await _fitting(next, replace(request, cache="refresh"), retries, answers)
