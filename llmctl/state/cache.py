@@ -148,8 +148,14 @@ class AnswerCache:
         return bool(self._try(lambda store, name: store.delete(name), self._name(key)))
 
     def clear(self) -> int:
-        """Removes all entries and says how many there were."""
-        return int(self._try(lambda store: store.clear()) or 0)
+        """Removes all entries and says how many there were; a cache that cannot be read goes as a whole."""
+        self._warn = lambda _: None
+        count = int(self._try(lambda store: store.clear()) or 0)
+        if self._broken:
+            self.close()
+            _remove(self.folder)
+            self._broken = False
+        return count
 
     def forget(self, *, before: float | None = None, requests: Collection[str] | None = None) -> int:
         """Removes entries for good, from the files' free pages too, and says how many.
@@ -213,6 +219,19 @@ class AnswerCache:
             f"the cache in {self.folder} {what}; going on without it (llmctl cache clear makes it anew)"
         )
         self._warn = lambda _: None
+
+
+def _remove(folder: Path) -> None:
+    """Deletes what diskcache made in the folder: its tables, and its values in folders of two digits."""
+    import shutil
+    from contextlib import suppress
+
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink() and len(path.name) == 2:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name.startswith("cache.db"):
+            with suppress(OSError):
+                path.unlink()
 
 
 def _open(folder: Path, max_bytes: int, *, culling: bool) -> Any:

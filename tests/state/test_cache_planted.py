@@ -193,3 +193,17 @@ def test_a_short_key_is_refused() -> None:
     with pytest.raises(ConfigError, match="fewer than 32") as caught:
         Seal("hunter2-hunter2", "env:X")
     assert "hunter2" not in str(caught.value) and "openssl rand" in caught.value.hint
+
+
+def test_a_cache_that_cannot_be_read_is_made_anew_by_clear(tmp_path: Path) -> None:
+    """That is what the warning tells a user to do."""
+    (tmp_path / "cache.db").write_bytes(b"garbage")
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    warnings: list[str] = []
+    assert AnswerCache(tmp_path, 60, 2**20, warnings.append).clear() == 0
+    cache = AnswerCache(tmp_path, 60, 2**20, warnings.append)
+    cache.set("k", Response("hi", "m"))
+    assert cache.get("k") is not None
+    assert warnings == []
+    assert (tmp_path / "mine.txt").exists() and not (tmp_path / "ab").exists()
