@@ -24,9 +24,9 @@ EVERY_S = 5.0
 """How often rules are looked at while calls come in."""
 BUSY = 20
 """A look that takes long is repeated the later: it may cost a twentieth of the time."""
-SEND_S = 10.0
+SEND_S = 6.0
 """How long one round of messages may take in all."""
-END_S = 12.0
+END_S = 15.0
 """How long the end of a command waits for the last look and its messages."""
 AGAIN_S = 60.0
 """How long a destination that did not take a message is left alone."""

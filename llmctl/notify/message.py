@@ -24,16 +24,20 @@ class Message:
 
     def body(self) -> bytes:
         """JSON for programs; with `text` also what most chat rooms take."""
-        return orjson.dumps(
-            {
-                "schema": 1,
-                "type": self.kind,
-                "id": self.id,
-                "timestamp": _iso(self.at),
-                "text": plain(self.text),
-                "data": self.data,
-            }
-        )
+        body = {
+            "schema": 1,
+            "type": self.kind,
+            "id": self.id,
+            "timestamp": _iso(self.at),
+            "text": plain(self.text),
+            "data": self.data,
+        }
+        try:
+            return orjson.dumps(body)
+        except TypeError:  # half a sign that no UTF-8 has, in a name
+            import json
+
+            return json.dumps(body).encode()
 
     def slack(self) -> bytes:
         """A Slack webhook's form, which Mattermost, Rocket.Chat and Discord (`/slack`) take too."""

@@ -119,6 +119,15 @@ def answered(outcome: Response | BaseException) -> Attributes:
     return found
 
 
+def clean(found: Attributes) -> Attributes:
+    """Without halves of signs that no UTF-8 has, which would cost the spans sent together with them."""
+    return {name: _clean(value) if isinstance(value, str) else value for name, value in found.items()}
+
+
+def _clean(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def error_type(error: BaseException) -> str:
     return error.type if isinstance(error, LlmctlError) else type(error).__name__
 
@@ -175,4 +184,9 @@ def _parts(message: Message) -> list[Mapping[str, Any]]:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # half a sign that no UTF-8 has
+        import json
+
+        return json.dumps(value)

@@ -58,10 +58,19 @@ class Telemetry:
         self._environ = environ
         self._run_id, self._version = run
         self._closing: list[Callable[[], object]] = []
-        _Complaints.listen(warn)
+        self._complaints = _Complaints.listen(warn)
 
     def call(self, request: Request, outcome: Response | BaseException, began: float, seconds: float) -> None:
-        """One span, a child for each request that went out, and what is measured; `began` in Unix seconds."""
+        """Tells of one call, `began` in Unix seconds. Whatever goes wrong here, the answer is not lost."""
+        try:
+            self._tell(request, outcome, began, seconds)
+        except Exception as error:  # noqa: BLE001  # a bug of ours or of the SDK's: the call was paid for
+            self._complaints.once(f"a call was not traced: {type(error).__name__}")
+
+    def _tell(
+        self, request: Request, outcome: Response | BaseException, began: float, seconds: float
+    ) -> None:
+        """One span, a child for each request that went out, and what is measured of it."""
         from opentelemetry.trace import SpanKind
 
         shared = attributes.shared(request)
@@ -72,7 +81,7 @@ class Telemetry:
             f"chat {shared['gen_ai.request.model']}",
             context=self._parent,
             kind=SpanKind.CLIENT,
-            attributes={**shared, **attributes.asked(request), **ended, **more},
+            attributes=attributes.clean({**shared, **attributes.asked(request), **ended, **more}),
             start_time=first,
         )
         self._attempts(span, outcome, last)
@@ -109,7 +118,7 @@ class Telemetry:
         kept: attributes.Attributes = {
             name: ended[name] for name in ("gen_ai.response.model", "error.type") if name in ended
         }
-        labels: attributes.Attributes = shared | kept
+        labels = attributes.clean(shared | kept)
         duration, tokens, cost = self._instruments
         duration.record(seconds, labels)
         if isinstance(outcome, Response):
@@ -233,17 +242,22 @@ class _Complaints(logging.Handler):
         self._said = False
 
     @classmethod
-    def listen(cls, warn: Callable[[str], None]) -> None:
+    def listen(cls, warn: Callable[[str], None]) -> _Complaints:
         logger = logging.getLogger("opentelemetry")
         for each in [each for each in logger.handlers if isinstance(each, cls)]:
             logger.removeHandler(each)
-        logger.addHandler(cls(warn))
+        found = cls(warn)
+        logger.addHandler(found)
         logger.propagate = False
+        return found
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.once(record.getMessage())
+
+    def once(self, said: str) -> None:
         if not self._said:
             self._said = True
-            self._warn(f"otel: {record.getMessage()}")
+            self._warn(f"otel: {said}")
 
 
 def _fail(span: Span, error: str | None) -> None:

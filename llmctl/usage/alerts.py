@@ -53,7 +53,7 @@ class Sources:
     def _read(self, rule: AlertRule, now: float) -> Reading:
         if rule.metric in STANDING:
             return Reading(self._standing(rule, now), 0)
-        found = self._metrics(rule, now)
+        found = self._metrics(rule, now, now)
         calls = found.total.calls
         return Reading(self._value(rule, found, now) if calls >= rule.min_calls else None, calls)
 
@@ -85,20 +85,20 @@ class Sources:
 
     def _anomaly(self, rule: AlertRule, cost: Nanos | None, now: float) -> float | None:
         """The window's cost against the median of the same window in past weeks, those with calls."""
-        past = [self._metrics(rule, now - week * WEEK_S).total for week in range(1, WEEKS + 1)]
+        past = [self._metrics(rule, now - week * WEEK_S, now).total for week in range(1, WEEKS + 1)]
         known = [each for each in past if each.calls]
         if sum(each.calls for each in known) < rule.min_calls:
             return None
         usual = median(each.cost or 0 for each in known)
         return None if not usual or cost is None else cost / usual
 
-    def _metrics(self, rule: AlertRule, end: float) -> Metrics:
+    def _metrics(self, rule: AlertRule, end: float, now: float) -> Metrics:
         """The calls of the window that ends then."""
         key = (window(rule), end, rule.profile, rule.model, rule.tag)
         if key not in self._known:
-            self._known[key] = metrics(
-                self.ledger, _query(rule, end - window(rule), end), now=end, spill=True
-            )
+            until = end if end < now else None  # an open end is read from the sums, a closed one call by call
+            query = _query(rule, end - window(rule), until)
+            self._known[key] = metrics(self.ledger, query, now=end, spill=True)
         return self._known[key]
 
 

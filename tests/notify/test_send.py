@@ -63,6 +63,13 @@ def test_without_a_key_nothing_pretends_to_be_signed(receiver: Receiver) -> None
     assert "webhook-signature" not in receiver.taken[0].headers
 
 
+def test_half_a_sign_in_a_name(receiver: Receiver) -> None:
+    """JSON can say it, UTF-8 cannot."""
+    message = Message("m", "alert.firing", 0.0, "t", "x \ud800", {"name": "\ud800"})
+    assert send(plain(receiver.url), message, None, time.monotonic() + 10) is None
+    assert json.loads(receiver.taken[0].body)["data"]["name"] == "\ud800"
+
+
 @pytest.mark.parametrize("statuses", [[500, 503], [429, 408]])
 def test_a_receiver_that_fails_is_tried_again(receiver: Receiver, statuses: list[int]) -> None:
     """Two failures in a row are weather; the message is the same each time."""

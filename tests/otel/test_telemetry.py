@@ -117,6 +117,17 @@ def test_texts_only_where_they_are_asked_for(
     assert b"ann@example.com" not in collector.raw
 
 
+def test_half_signs_are_no_harm(llmctl: Run, work: Path, collector: Collector) -> None:
+    """In a name or in a text: neither the answer nor the other spans are lost."""
+    (work / "texts.yaml").write_text(
+        f"extends: dev\notel: {{endpoint: '{collector.url}', enabled: true, texts: true}}\n"
+    )
+    rows = '{"prompt": "half \\ud800 sign", "tag": "t\\ud800"}\n{"prompt": "whole"}\n'
+    done = llmctl("batch", "-", "-p", "texts.yaml", "-o", "out.jsonl", stdin=rows)
+    assert (done.returncode, "warning" in done.stderr) == (0, False), done.stderr
+    assert len(collector.calls) == 2
+
+
 def test_a_batch_in_a_traced_job(llmctl: Run, collector: Collector, on: dict[str, str]) -> None:
     """A span a call, below the span that TRACEPARENT names."""
     trace_id, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
