@@ -48,7 +48,7 @@ def stages(services: Services) -> list[Stage]:
         partial(redact, rule=services.profile.privacy),
         partial(check, rule=services.profile.privacy),
         partial(reasoning),
-        partial(record, ledger=services.ledger, clock=services.clock),
+        partial(record, ledger=services.ledger, number=services.number),
         partial(trace, telemetry=services.telemetry, clock=services.clock),
         partial(log, book=services.log, texts=profile.privacy.log_texts, many=services.group),
         partial(cache, store=services.cache, keep=services.keep),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from llmctl.stages.retry import Allowance
     from llmctl.state.cache import AnswerCache
     from llmctl.state.log import FileLog
+    from llmctl.state.numbers import Numbers
     from llmctl.state.sealed import Seal
     from llmctl.usage.desk import Desk, Purse
     from llmctl.usage.ledger import SqliteLedger
@@ -174,6 +175,17 @@ class Services:
         return SqliteLedger(
             self.home / "ledger.db", self.clock, lambda: self.prices.snapshot, group=self.group
         )
+
+    def number(self) -> int:
+        """The next call's number in the ledger."""
+        return self._numbers()
+
+    @cached_property
+    def _numbers(self) -> Numbers:
+        from llmctl.core.files import private_folder
+        from llmctl.state.numbers import numbers
+
+        return numbers(private_folder(self.home), self.clock.now)
 
     @cached_property
     def prices(self) -> PriceBook:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
-from llmctl.core.canonical import digest, fingerprint
+from llmctl.core.canonical import fingerprint
 from llmctl.core.errors import Interrupted, LlmctlError, StorageError, tried_of
 from llmctl.core.model import Request, Response, Send, replace
-from llmctl.core.ports import Clock, Ledger
+from llmctl.core.ports import Ledger
 
 
-def record(next: Send, ledger: Ledger, clock: Clock) -> Send:
+def record(next: Send, ledger: Ledger, number: Callable[[], int]) -> Send:
     """Gives the call its number and its latency, and the ledger its outcome."""
-
-    number = call_numbers(clock)
 
     async def send(request: Request) -> Response:
         started = time.monotonic()
@@ -46,20 +43,3 @@ def written(response: Response, write: Callable[[], None]) -> Response:
     except StorageError as error:
         return replace(response, warnings=(*response.warnings, f"not in the ledger: {error.message}"))
     return response
-
-
-def call_numbers(clock: Clock, process: int | None = None) -> Callable[[], int]:
-    """Gives 63-bit numbers that grow: 42 bits of milliseconds, 11 of the process, 10 that count.
-
-    No two calls of a process get the same one, however fast they come or the clock is set back; nor do
-    two processes of a machine, unless their numbers (default: the system's) are 2,048 apart.
-    """
-    own = (int(digest(os.uname().nodename.encode())[:4], 16) + (process or os.getpid())) % 2048 << 10
-    last = 0
-
-    def number() -> int:
-        nonlocal last
-        last = max(int(clock.now() * 1000) << 21 | own, last + 1)
-        return last
-
-    return number

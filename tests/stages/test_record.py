@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ import pytest
 from llmctl.core.errors import Interrupted, LlmctlError, ServerError
 from llmctl.core.model import Attempt, Request, Response, Send, Target, replace
 from llmctl.stages.provider import provider
-from llmctl.stages.record import call_numbers, record
+from llmctl.stages.record import record
 
 REQUEST = Request(Target("main", "openai/m", "openai"), ({"role": "user", "content": "hello"},))
 
@@ -70,7 +71,7 @@ def pipeline(book: Book, end: Response | BaseException) -> Send:
     send = provider(
         lambda target: Lone(), lambda reference: "opensesame", lambda *asked: 9, Fair(), book, Clock()
     )
-    return record(send, book, Clock())
+    return record(send, book, itertools.count(1).__next__)
 
 
 async def call(send: Send, request: Request = REQUEST) -> Response:
@@ -143,47 +144,8 @@ def test_what_was_broken_off_before_it_was_sent_cost_nothing() -> None:
 
     async def run() -> None:
         with pytest.raises(asyncio.CancelledError):
-            await record(waiting, book, Clock())(REQUEST)
+            await record(waiting, book, itertools.count(1).__next__)(REQUEST)
 
     asyncio.run(run())
     outcome = book.calls[0][1]
     assert isinstance(outcome, Interrupted) and outcome.tried == ()
-
-
-class At(Clock):
-    """A clock that stands at a moment of Unix time."""
-
-    def __init__(self, moment: float) -> None:
-        self.moment = moment
-        self.now = lambda: self.moment
-
-
-def test_numbers_grow_with_time_and_fit_the_ledger() -> None:
-    """SQLite's integers have 63 bits; the order of calls is the order of their numbers."""
-    clock = At(1_700_000_000)
-    number = call_numbers(clock)
-    found = []
-    for _ in range(100):
-        clock.moment += 1
-        found.append(number())
-    assert found == sorted(set(found))
-    clock.moment = 4_102_444_800  # the year 2100
-    assert found[-1] < number() < 2**63
-
-
-def test_numbers_never_repeat() -> None:
-    """Two calls with one number cannot both stand in the ledger: not at 6,000 a second, not when the
-    clock stands or goes back an hour."""
-    clock = At(1_700_000_000)
-    number = call_numbers(clock)
-    found = [number() for _ in range(5000)]
-    clock.moment -= 3600
-    found += [number() for _ in range(5000)]
-    assert found == sorted(set(found))
-
-
-def test_processes_side_by_side_have_numbers_of_their_own() -> None:
-    """Twenty shells in one millisecond write into one ledger."""
-    clock = At(1_700_000_000)
-    found = [call_numbers(clock, process)() for process in range(4000, 4020)]
-    assert len(set(found)) == 20
