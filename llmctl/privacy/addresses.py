@@ -94,10 +94,14 @@ def _telling(value: str) -> bool:
 
 
 def _is_ip(value: str) -> bool:
+    if ":" not in value:
+        parts = value.split(".")
+        sound = all(int(part) < 256 and (part[0] != "0" or len(part) == 1) for part in parts)
+        return sound and parts[0] not in ("127", "255") and value != "0.0.0.0"  # noqa: S104  # not bound to
     import ipaddress
 
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
         return False
-    return not (address.is_loopback or address.is_unspecified or value.startswith("255."))
+    return not (address.is_loopback or address.is_unspecified)

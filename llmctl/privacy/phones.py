@@ -209,7 +209,41 @@ def _sizes(region: str) -> frozenset[int]:
     return frozenset(length + more for length in lengths if length > 0 for more in (0, 1, 2))
 
 
+@lru_cache(256)
+def _lines(region: str) -> tuple[re.Pattern[str] | None, str]:
+    """The region's fixed and mobile numbers as one pattern, and what is dialled before them inside it."""
+    import phonenumbers
+
+    plan = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    if plan is None:
+        return None, ""
+    kinds = [kind.national_number_pattern for kind in (plan.fixed_line, plan.mobile) if kind]
+    return re.compile("|".join(f"(?:{kind})" for kind in kinds if kind)), plan.national_prefix or ""
+
+
+def _is_line(digits: str, region: str) -> bool:
+    """A quick yes for most numbers; no says nothing: the library then looks at all of its rules."""
+    form, prefix = _lines(region)
+    if form is None or len(digits) not in _sizes(region):
+        return False
+    return bool(form.fullmatch(digits) or (prefix and form.fullmatch(digits.removeprefix(prefix))))
+
+
+def _is_line_abroad(digits: str) -> bool:
+    import phonenumbers
+
+    for size in (1, 2, 3) if not digits.startswith("0") else ():
+        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:size] or 0))
+        if regions:
+            form, _ = _lines(regions[0])
+            return form is not None and bool(form.fullmatch(digits[size:]))
+    return False
+
+
 def _valid(value: str, region: str) -> bool:
+    digits = plain_digits(value)
+    if _is_line_abroad(digits) if value[0] in "+＋" else _is_line(digits, region):
+        return True
     import phonenumbers
 
     try:

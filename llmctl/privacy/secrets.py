@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import islice
 
 from llmctl.privacy.entropy import is_mixed, is_random, is_secret_like
 from llmctl.privacy.span import Span
@@ -204,15 +205,27 @@ def _rules() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
 
 def _named(text: str, lower: str, stems: list[str]) -> Iterator[Span]:
     name, _, _ = _rules()
-    done = 0
+    names: list[re.Match[str]] = []
     for at in sorted({match.start() for match in re.finditer("|".join(map(re.escape, stems)), lower)}):
-        match = name.match(lower, at) if at >= done else None
+        match = name.match(lower, at) if not names or at >= names[-1].end() else None
         if match:
-            done = match.end()
-            yield from _value_beside(text, lower, match)
+            names.append(match)
+    for n, match in enumerate(names):
+        most = _reach(text, names[n + 1]) if n + 1 < len(names) else len(text)
+        yield from _value_beside(text, lower, match, most)
 
 
-def _value_beside(text: str, lower: str, name: re.Match[str]) -> Iterator[Span]:
+def _reach(text: str, after: re.Match[str]) -> int:
+    """How far the name before `after` is looked for a value: `after` looks further itself.
+
+    A name that is glued to letters or digits before it may be the middle of a value.
+    """
+    start = after.start()
+    glued = text[start - 1].isascii() and text[start - 1].isalnum()
+    return len(text) if glued else start
+
+
+def _value_beside(text: str, lower: str, name: re.Match[str], most: int) -> Iterator[Span]:
     """A value tied to the name by a sign or `is`; else the first random word among the next six."""
     _, direct, value = _rules()
     firm = _FIRM.match(name[0]) is not None
@@ -224,15 +237,15 @@ def _value_beside(text: str, lower: str, name: re.Match[str]) -> Iterator[Span]:
         if is_secret_like(found, firm):
             yield Span("secret", start, start + len(found), found)
             return
-    if firm and not tie and (match := value.match(text, name.end() + 1)):
+    if firm and not tie and (match := value.match(text, name.end() + 1, most)):
         found = match[0].rstrip(_STOPS)
         if is_mixed(found):
             yield Span("secret", match.start(), match.start() + len(found), found)
             return
-    end = min(len(text), name.end() + 90)
-    for word in list(value.finditer(text, name.end(), end))[:6]:
+    end = min(most, name.end() + 90)
+    for word in islice(value.finditer(text, name.end(), end), 6):
         found = word[0].rstrip(_STOPS)
-        if word.end() < end or end == len(text):
+        if word.end() < end or end == most:
             start = word.start() + len(found) - len(found.lstrip("([{"))
             found = found.lstrip("([{")
             if is_random(found):

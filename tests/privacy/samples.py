@@ -11,6 +11,9 @@ from llmctl.core.profile import PRIVACY_KINDS, PrivacyRule
 from llmctl.privacy.detect import find
 
 FILE = Path(__file__).with_name("samples.jsonl")
+UNSEEN = Path(__file__).with_name("unseen.jsonl")
+"""Written without a look at the detectors, and nothing is to be tuned by them: they say how honest the
+figures of the others are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,10 @@ class Score:
         return self.right / (self.right + self.missed) if self.right + self.missed else 1.0
 
 
-def load() -> list[Sample]:
-    """All samples. Keys are kept cut in pieces by `|`, so that scanners of repositories stay quiet."""
+def load(file: Path = FILE) -> list[Sample]:
+    """All samples of a file. Keys are kept cut by `|`, so that scanners of repositories stay quiet."""
     samples = []
-    for line in FILE.read_text("utf-8").splitlines():
+    for line in file.read_text("utf-8").splitlines():
         row = json.loads(line)
         if row.get("join"):
             row["text"] = row["text"].replace("|", "")
