@@ -17,7 +17,6 @@ EXACT_CALLS = 1000
 """Up to so many calls percentiles are exact, read from the calls themselves."""
 SUMS = rollup.SUMS[:-2]
 LONGEST = rollup.SIZES[0]
-STATUS = rollup.KIND.index("status")
 Key = tuple[str, ...]
 
 _ROWS = """
@@ -31,13 +30,14 @@ _ROWS = """
     FROM pieces CROSS JOIN calls AS t ON t.at >= pieces.first AND t.at < pieces.last WHERE pieces.size = 0
 """
 _SUMMED = f"""
-    {", ".join(f"sum({name})" for name in SUMS)},
+    sum(calls * g.ok), {", ".join(f"sum({name})" for name in SUMS)},
     sum(latency), histogram_join(latencies), sum(ttft), histogram_join(ttfts)
     FROM pieces CROSS JOIN {{}} AS s ON s.slot >= pieces.first AND s.slot < pieces.last {{}}
-    WHERE pieces.size > 0 AND s.kind IN (SELECT id FROM kinds AS t WHERE TRUE {{}})
-"""  # noqa: S608  # our own names
+    JOIN alike AS g ON g.kind = s.kind WHERE pieces.size > 0
+"""
 _SLOTS = ("slots", "AND s.size = pieces.size")
 _RUNS = ("runs", "")
+_ALIKE = "CREATE TEMP TABLE IF NOT EXISTS alike (kind INTEGER PRIMARY KEY, number INTEGER, ok INTEGER)"
 
 
 class Tally:
@@ -115,10 +115,9 @@ class _Reader:
                 tally.ttft.rolled(ttft[1], ttft[0])
         if exact:
             return found
-        for name, run, kind, latency, ttft, sums in self._read_slots():
-            at_hand = dict(zip(rollup.KIND, kind, strict=True), run=run)
-            tally = self._tally(found, name, [at_hand[column] for column in self.columns])
-            tally.add(sums[0] if kind[STATUS] == "ok" else 0, sums)
+        for name, values, ok, latency, ttft, sums in self._read_slots():
+            tally = self._tally(found, name, values)
+            tally.add(ok, sums)
             tally.latency.rolled(*latency)
             tally.ttft.rolled(*ttft)
         return found
@@ -139,17 +138,36 @@ class _Reader:
             yield *row[: size + 1], row[-4:-2], row[-2:], row[size + 1 : size + 1 + len(SUMS)]
 
     def _read_slots(self) -> Iterator[tuple[Any, ...]]:
-        """Of the whole slots: the name of the time, run and kind, times, sums.
-
-        By the kinds' numbers, which are cheaper to group by than what they stand for.
-        """
-        rows = self.db.execute(f"SELECT id, {', '.join(rollup.KIND)} FROM kinds")  # noqa: S608
-        kinds = {row[0]: row[1:] for row in rows}
+        """Of the whole slots: the name of the time, the columns' values, ok, times, sums."""
+        alike = self._alike()
         run = "s.run" if self.by_run else "''"
-        what = _SUMMED.format(*(_RUNS if self.by_run else _SLOTS), self.conditions)
-        sql = f"SELECT pieces.name, {run}, s.kind, {what} GROUP BY pieces.rowid, 2, 3"
-        for name, run, kind, *sums, latency, latencies, ttft, ttfts in self.db.execute(sql, self.values):
-            yield name, run, kinds[kind], (latencies, latency), (ttfts, ttft), sums
+        what = _SUMMED.format(*(_RUNS if self.by_run else _SLOTS))
+        # Pieces come in the order of their numbers: where nothing else divides them, nothing is sorted.
+        places = ["pieces.rowid", *(["2"] if self.by_run else []), *(["3"] if len(alike) > 1 else [])]
+        sql = f"SELECT pieces.name, {run}, g.number, {what} GROUP BY {', '.join(places)}"
+        for name, run, number, ok, *sums, latency, latencies, ttft, ttfts in self.db.execute(sql):
+            values = [run if column == "run" else alike[number][column] for column in self.columns]
+            yield name, values, ok, (latencies, latency), (ttfts, ttft), sums
+
+    def _alike(self) -> list[dict[str, str]]:
+        """The values of the kinds looked for, by a number for those with the same ones, which is cheaper
+        to group by than the values.
+        """
+        rows = self.db.execute(
+            f"SELECT id, {', '.join(rollup.KIND)} FROM kinds AS t WHERE TRUE {self.conditions}",  # noqa: S608
+            self.values,
+        )
+        wanted = [column for column in self.columns if column != "run"]
+        numbers: dict[tuple[str, ...], int] = {}
+        entries = []
+        for row in rows:
+            kind = dict(zip(rollup.KIND, row[1:], strict=True))
+            number = numbers.setdefault(tuple(kind[column] for column in wanted), len(numbers))
+            entries.append((row[0], number, kind["status"] == "ok"))
+        self.db.execute(_ALIKE)
+        self.db.execute("DELETE FROM alike")
+        self.db.executemany("INSERT INTO alike VALUES (?, ?, ?)", entries)
+        return [dict(zip(wanted, values, strict=True)) for values in numbers]
 
     def _tally(self, found: dict[Key, Tally], name: str, values: list[str]) -> Tally:
         key = self._key(name, dict(zip(self.columns, values, strict=True)))

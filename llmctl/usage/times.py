@@ -13,6 +13,8 @@ AGO = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s?([smhdw])\Z")
 MONTH = re.compile(r"(\d{4})-(\d{2})\Z")
 EXAMPLES = "for example 7d, 24h, today, 2026-11, 2026-11-22 or 2026-11-22T14:30+01:00"
 
+EARLIEST, LATEST = -2_208_988_800.0, 253_370_764_800.0
+"""The years 1900 and 9999."""
 LENGTHS = {"hour": 99, "day": 10, "month": 7}
 """How much of an hour's name is the name of its day and of its month."""
 
@@ -48,21 +50,29 @@ def _nearest(name: str) -> str:
 
 
 def moment(text: str, now: float, where: Zone, *, end: bool = False) -> float:
-    """Unix seconds of `7d` (ago), `today`, `yesterday`, a month, a date or a time in ISO 8601.
+    """Unix seconds of `7d` (ago), `now`, `today`, `yesterday`, a month, a date or a time in ISO 8601.
 
-    With `end` a day or a month is meant to its end. UsageError for anything else.
+    With `end` a day or a month is meant to its end. UsageError for anything else, and for times that
+    no calendar here goes back or on to.
     """
-    said = text.strip()
-    if ago := AGO.match(said.lower()):
-        return now - float(ago[1]) * UNITS[ago[2]]
     try:
-        day = _day(said.lower(), now, where)
-        if day is not None:
-            return midnight(day[1] if end else day[0], where)
-        found = datetime.fromisoformat(said)
-        return (found if found.tzinfo else found.replace(tzinfo=where)).timestamp()
+        found = _moment(text.strip().lower(), now, where, end)
     except (ValueError, OverflowError, OSError):
         raise UsageError(f"{text!r} is not a time", hint=EXAMPLES) from None
+    if not EARLIEST <= found <= LATEST:
+        raise UsageError(f"{text!r} is too far away", hint=EXAMPLES)
+    return found
+
+
+def _moment(said: str, now: float, where: Zone, end: bool) -> float:
+    if said == "now":
+        return now
+    if ago := AGO.match(said):
+        return now - float(ago[1]) * UNITS[ago[2]]
+    if (day := _day(said, now, where)) is not None:
+        return midnight(day[1] if end else day[0], where)
+    at = datetime.fromisoformat(said.upper())
+    return (at if at.tzinfo else at.replace(tzinfo=where)).timestamp()
 
 
 def _day(said: str, now: float, where: Zone) -> tuple[date, date] | None:

@@ -27,6 +27,7 @@ NEW_YORK = zone("America/New_York")
         ("1.5h", NOW - 5400),
         ("90m", NOW - 5400),
         ("2W", NOW - 14 * 86400),
+        ("now", NOW),
         ("today", when("2026-11-22")),
         ("yesterday", when("2026-11-21")),
         ("2026-11", when("2026-11-01")),
@@ -53,7 +54,20 @@ def test_an_end_is_the_end_of_that_day_or_month(said: str, found: str) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ["", "soon", "3x", "-7d", "2026-13-01", "2026-02-30", "99999-01-01", "nan", "7 days", "1e9", "٣d" + "x"],
+    [
+        "",
+        "soon",
+        "3x",
+        "-7d",
+        "2026-13-01",
+        "2026-02-30",
+        "99999-01-01",
+        "nan",
+        "7 days",
+        "1e9",
+        "٣d" + "x",
+        "999999d",
+    ],
 )
 def test_what_is_no_time_is_refused_with_an_example(said: str) -> None:
     """A wrong window would be a wrong bill, so nothing is guessed."""
