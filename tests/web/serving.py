@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -45,8 +46,6 @@ class Dashboard:
     def cpu(self) -> float:
         """Seconds of CPU that the process has used."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        import os
-
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
@@ -54,6 +53,17 @@ class Dashboard:
         self.process.send_signal(number)
         _, err = self.process.communicate(timeout=30)
         return self.process.returncode, err
+
+
+def minimal(folder: Path) -> dict[str, str]:
+    """The variables of a user who has asked nobody yet, with a home in the folder."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LLMCTL_HOME": str(folder / "home"),
+        "OPENAI_API_KEY": "sk-" + "test" * 6,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
 
 
 @contextmanager

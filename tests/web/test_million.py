@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ..usage.test_speed import filled
+from ..usage.test_speed import filled, shared
 from .conftest import Tab
 from .serving import Dashboard, serving
 
@@ -30,13 +30,13 @@ def costs(dashboard: Dashboard) -> dict[str, float]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_million_calls(
-    environ: dict[str, str], work: Path, tmp_path: Path, tab: Callable[..., Tab]
+    environ: dict[str, str], work: Path, tmp_path_factory: pytest.TempPathFactory, tab: Callable[..., Tab]
 ) -> None:
     """Whoever looks in the morning waits for neither the page nor its figures, however long the ledger."""
     paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
     taken, paints = [], []
-    for calls in (100_000, 1_000_000):
-        home = filled(tmp_path / str(calls), calls)
+    homes = [filled(work / "home", 100_000), shared(tmp_path_factory, 1_000_000)]
+    for calls, home in zip((100_000, 1_000_000), homes, strict=True):
         with serving({**environ, "LLMCTL_HOME": str(home)}, work) as dashboard:
             page = tab().open(f"{dashboard.url}/?window=")
             assert page.text("#requests") == {100_000: "100K", 1_000_000: "1M"}[calls]

@@ -15,7 +15,7 @@ from ..server.client import TestServer
 from ..usage.kit import Kit
 from .conftest import Tab
 from .made import made
-from .serving import Dashboard, serving
+from .serving import Dashboard, minimal, serving
 
 Tabs = Callable[..., Tab]
 CALLS = 4000
@@ -36,7 +36,9 @@ alerts: [{metric: error_rate, over: 0.000001, window: 30d, name: "<b>bold</b> [/
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("page") / "ledger.db", CALLS, 20)
+    home = tmp_path_factory.mktemp("page") / "home"
+    home.mkdir()
+    return made(home / "ledger.db", CALLS, 20)
 
 
 @pytest.fixture
@@ -46,8 +48,15 @@ def filled(home: Path, ledger: Path) -> Path:
     return home / "ledger.db"
 
 
+@pytest.fixture(scope="module")
+def served(ledger: Path) -> Iterator[Dashboard]:
+    """Over calls that stay as they are, for all who only look."""
+    with serving(minimal(ledger.parents[1]), ledger.parent) as dashboard:
+        yield dashboard
+
+
 @pytest.fixture
-def served(filled: Path, environ: dict[str, str], work: Path) -> Iterator[Dashboard]:
+def growing(filled: Path, environ: dict[str, str], work: Path) -> Iterator[Dashboard]:
     with serving(environ, work) as dashboard:
         yield dashboard
 
@@ -57,7 +66,7 @@ def count(ledger: Path, where: str = "TRUE") -> int:
     return found
 
 
-def test_figures_and_filters(served: Dashboard, filled: Path, tab: Tabs) -> None:
+def test_figures_and_filters(served: Dashboard, ledger: Path, tab: Tabs) -> None:
     """What the page says is what the ledger holds, for the filters that the page shows, also reloaded."""
     page = tab().open(f"{served.url}/?window=")
     assert page.text("#requests") == f"{CALLS:,}"
@@ -66,24 +75,24 @@ def test_figures_and_filters(served: Dashboard, filled: Path, tab: Tabs) -> None
     models = page.page.locator("#models tbody tr").count()
     assert models == 5
     page.change(lambda: page.page.select_option("#by-model", label="openai/gpt-4.1"))
-    of_model = count(filled, "model = 'openai/gpt-4.1'")
+    of_model = count(ledger, "model = 'openai/gpt-4.1'")
     assert page.text("#requests") == f"{of_model:,}"
     page.change(lambda: page.page.select_option("#by-tag", label="no tag"))
-    untagged = count(filled, "model = 'openai/gpt-4.1' AND tag IS NULL")
+    untagged = count(ledger, "model = 'openai/gpt-4.1' AND tag IS NULL")
     assert page.text("#requests") == f"{untagged:,}"
     page.change(lambda: page.page.select_option("#by-profile", label="dev"))
     page.page.reload()
     page.ready()
-    of_profile = count(filled, "model = 'openai/gpt-4.1' AND tag IS NULL AND profile = 'dev'")
+    of_profile = count(ledger, "model = 'openai/gpt-4.1' AND tag IS NULL AND profile = 'dev'")
     assert page.text("#requests") == f"{of_profile:,}"
     page.change(lambda: page.page.click("text=7 d"))
     assert 0 < int(page.text("#requests").replace(",", "")) < of_profile
     assert "window=7d" in page.page.url
 
 
-def test_the_page_grows_with_the_ledger(served: Dashboard, filled: Path, tab: Tabs, llmctl: Run) -> None:
+def test_the_page_grows_with_the_ledger(growing: Dashboard, tab: Tabs, llmctl: Run) -> None:
     """A page left open shows the call that was made a moment ago, without being reloaded."""
-    page = tab().open(f"{served.url}/?window=")
+    page = tab().open(f"{growing.url}/?window=")
     page.page.wait_for_selector("#live[data-state=on]")
     assert llmctl("run", "-m", "openai/gpt-4o", "hello").returncode == 0
     page.page.wait_for_function("() => document.getElementById('requests').textContent === '4,001'")
@@ -92,12 +101,12 @@ def test_the_page_grows_with_the_ledger(served: Dashboard, filled: Path, tab: Ta
 
 
 def test_a_batch_is_watched_to_its_end(
-    served: Dashboard, tab: Tabs, server: TestServer, environ: dict[str, str], work: Path
+    growing: Dashboard, tab: Tabs, server: TestServer, environ: dict[str, str], work: Path
 ) -> None:
     """Somebody else's batch, its bar growing, and how it ended."""
     server.script(latency=0.4)
     write(work / "in.jsonl", questions(28))
-    page = tab().open(served.url)
+    page = tab().open(growing.url)
     assert "No batch is running" in page.text("#batches")
     started = start(environ, work, "in.jsonl", "-o", "out.jsonl", "--concurrency", "4")
     until(lambda: requests(server) > 0)

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,14 +18,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from ..conftest import Run
 from ..usage.kit import Kit
 from .made import made
-from .serving import Dashboard, serving
+from .serving import Dashboard, minimal, serving
 
 TOKEN = "made-up-" * 3
 
 
-@pytest.fixture
-def served(environ: dict[str, str], work: Path) -> Any:
-    with serving(environ, work) as dashboard:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """Over a home with nothing in it, for all who only look."""
+    folder = tmp_path_factory.mktemp("served")
+    with serving(minimal(folder), folder) as dashboard:
         yield dashboard
 
 
@@ -58,12 +60,13 @@ def test_programs_get_what_the_contract_names(
         assert dashboard.get("/healthz").json() == {"schema": 1, "status": "ok"}
 
 
-def test_an_empty_home_is_answered_too(served: Dashboard, home: Path) -> None:
+def test_an_empty_home_is_answered_too(environ: dict[str, str], work: Path, home: Path) -> None:
     """The page may be opened before the first call, and opening it makes no ledger."""
-    body = served.get("/metrics/llm").json()
-    assert (body["total_requests"], body["cost_breakdown"], body["total_cost"]) == (0, {}, 0.0)
-    assert served.get("/api/series").json()["at"] == []
-    assert served.get("/api/calls").json()["slowest"] == []
+    with serving(environ, work) as dashboard:
+        body = dashboard.get("/metrics/llm").json()
+        assert (body["total_requests"], body["cost_breakdown"], body["total_cost"]) == (0, {}, 0.0)
+        assert dashboard.get("/api/series").json()["at"] == []
+        assert dashboard.get("/api/calls").json()["slowest"] == []
     assert not (home / "ledger.db").exists()
 
 

@@ -168,7 +168,7 @@ function soon() {
 function listen() {
   const source = new EventSource("/api/events");
   const tell = (state, text) => { at("live").dataset.state = state; put("live-text", text); };
-  source.addEventListener("open", () => tell("on", "live"));
+  source.addEventListener("open", () => { if (at("live").dataset.state === "off") soon(); tell("on", "live"); });
   source.addEventListener("error", () => tell("off", "not connected"));
   source.addEventListener("ledger", soon);
   source.addEventListener("batches", (event) => parts.batches(JSON.parse(event.data).batches));
