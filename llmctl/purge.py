@@ -8,7 +8,7 @@ from typing import Any
 
 from llmctl.batch import journals
 from llmctl.services import Services
-from llmctl.state import log_forget
+from llmctl.state import log_forget, neighbours
 from llmctl.usage.forget import Tagged, forget, tagged
 
 
@@ -52,6 +52,7 @@ def purge(services: Services, *, before: float | None = None, tag: str | None = 
         cache = services.open_cache()
         done.answers = cache.forget(before=before, requests=None if tag is None else found.requests)
         cache.close()
+        neighbours.clear(home / "cache")  # an index only: it is made again
     done.log_lines = log_forget.forget(home / "logs", before=before, tag=tag)
     done.calls = forget(home / "ledger.db", before=before, tag=tag)
     return done

@@ -21,7 +21,7 @@ COMMANDS = {
     "top": "What goes on, live: calls, money, errors, batches, budgets, alerts.",
     "prompt": "Templates and prompts: list, show, render, check, optimize.",
     "profile": "Profiles: list, show, check, path.",
-    "cache": "The cache of answers: stats, clear, prune.",
+    "cache": "The cache of answers: stats, explain, prune, clear.",
     "models": "Models and prices: list, show, pick, update, pull.",
     "dashboard": "The page: figures, budgets, batches, live; metrics for programs.",
     "keys": "Keys: status, check, set.",

@@ -13,6 +13,8 @@ import orjson
 
 from llmctl.core.model import Request
 
+PART = 12
+"""Hexadecimal digits of a part's hash."""
 VERSION = 1
 """Raised when the identity's meaning changes: old cache entries and journals then no longer match."""
 
@@ -39,6 +41,28 @@ def identity(request: Request) -> dict[str, Any]:
 def fingerprint(request: Request) -> str:
     """The identity as 64 hexadecimal digits (BLAKE2b, 256 bits), worked out once a request."""
     return request.fingerprint or digest(canonical(identity(request)))
+
+
+def parts(request: Request) -> dict[str, Any]:
+    """What the identity is made of, by name: numbers, model and address as they are, all else as a hash."""
+    target, messages = request.target, request.messages
+    last = len(messages) - 1 if messages and messages[-1].get("role") == "user" else len(messages)
+    found: dict[str, Any] = {
+        "model": target.model,
+        "api_base": target.api_base,
+        "headers": _part(dict(target.headers)),
+        "system": _part([each for each in messages[:last] if each.get("role") == "system"]),
+        "earlier turns": _part([each for each in messages[:last] if each.get("role") != "system"]),
+        "prompt": _part(messages[last:]),
+        "schema": _part(request.schema),
+    }
+    return found | {f"params.{name}": _part(value) for name, value in request.params.items()}
+
+
+def _part(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return digest(canonical(value))[:PART] if value else None
 
 
 def digest(data: bytes) -> str:

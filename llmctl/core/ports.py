@@ -31,7 +31,9 @@ class Cache(Protocol):
 
     def get(self, key: str) -> Response | None: ...
 
-    def set(self, key: str, response: Response) -> None: ...
+    def set(self, key: str, response: Response, request: Request | None = None) -> None:
+        """`request`: what was asked, so that it can be told later what differs from it."""
+        ...
 
 
 class Ledger(Protocol):

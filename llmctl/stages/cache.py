@@ -29,7 +29,7 @@ def cache(next: Send, store: Cache | None, keep: Callable[[Response], bool]) -> 
                 return hit(found)
         response = await next(request)
         if response.cached is None and response.finish_reason in KEPT and response.text and keep(response):
-            store.set(key, response)
+            store.set(key, response, request)
         return response
 
     return send

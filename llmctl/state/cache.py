@@ -6,19 +6,21 @@ texts, and each value carries its own BLAKE2b checksum, so that a cut or changed
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmctl.core.canonical import digest
+from llmctl.core.canonical import digest, parts
 from llmctl.core.errors import StorageError
 from llmctl.core.files import private_file, private_folder
-from llmctl.core.model import Response, Usage
+from llmctl.core.model import Request, Response, Usage
 from llmctl.state.text_disk import text_disk
 
 if TYPE_CHECKING:
@@ -33,16 +35,23 @@ GATHERED_S, GATHERED = 1.0, 1_000
 """How long grouped entries wait, and how many: a large group costs two thirds of a small one an entry."""
 CULL_EVERY = 5_000
 """Grouped entries between two looks at what has expired and at the size."""
+TWO_DIGITS = re.compile(r"[0-9a-f]{2}")
 IN_FILES = 32_768
 """Characters from which diskcache keeps a value in a file of its own, whose name it gives."""
 FIND = """
     SELECT mode, value FROM Cache WHERE key = ? AND raw = 1 AND (expire_time IS NULL OR expire_time > ?)
+"""
+NEWEST = """
+    SELECT key, value FROM Cache WHERE raw = 1 AND mode = 1 AND (expire_time IS NULL OR expire_time > ?)
+    ORDER BY store_time DESC LIMIT ?
 """
 ADD = """
     INSERT INTO Cache (key, raw, store_time, expire_time, access_time, size, mode, value)
     VALUES (?, 1, ?, ?, ?, 0, 1, ?) ON CONFLICT (key, raw) DO NOTHING
 """
 """In diskcache's own tables (5.6), at a third of what `get` and `set` take for one small text."""
+ASKED = "asked"
+DESCRIBED = 1_000
 STORED = ("text", "model", "finish_reason", "reasoning", "tool_calls", "parsed", "cost", "warnings", "body")
 
 
@@ -73,6 +82,8 @@ class AnswerCache:
         self._waiting: dict[str, Response] = {}
         self._due = 0.0
         self._written = 0
+        self._parts: dict[str, dict[str, Any]] = {}
+        self._described = 0
         self._make_seal = seal
         self._made: Seal | None = None
 
@@ -93,7 +104,11 @@ class AnswerCache:
             value = self._seal.open(value, name)
         return unpack(value, name) if isinstance(value, str) else None
 
-    def set(self, key: str, response: Response) -> None:
+    def set(self, key: str, response: Response, request: Request | None = None) -> None:
+        """A batch describes only its first requests: `explain` is for looks, and rows are many."""
+        if request is not None and (not self._group or self._described < DESCRIBED):
+            self._described += 1
+            self._parts[key] = parts(request)
         if self._group:
             self._waiting[key] = response
         else:
@@ -107,7 +122,7 @@ class AnswerCache:
     def _packed(self, key: str, response: Response) -> tuple[str, str]:
         """Under which name, and how, it is kept."""
         name = self._name(key)
-        text = pack(response, name)
+        text = pack(response, name, self._parts.pop(key, None))
         return name, text if self._seal is None else self._seal.close(text, name)
 
     def tick(self) -> None:
@@ -143,6 +158,16 @@ class AnswerCache:
             self._written = 0
             store.expire()
             store.cull()
+
+    def described(self, most: int) -> Iterator[Mapping[str, Any]]:
+        """The parts of the requests whose answers are stored, the newest first."""
+        rows = self._try(lambda store: store._sql(NEWEST, (time.time(), most)).fetchall()) or []
+        for name, value in rows:
+            text = value if self._seal is None else self._seal.open(value, name)
+            if text is None or unpack(text, name) is None:
+                continue
+            if asked := orjson.loads(text[SUM:]).get(ASKED):
+                yield asked
 
     def remove(self, key: str) -> bool:
         return bool(self._try(lambda store, name: store.delete(name), self._name(key)))
@@ -223,11 +248,8 @@ class AnswerCache:
 
 def _remove(folder: Path) -> None:
     """Deletes what diskcache made in the folder: its tables, and its values in folders of two digits."""
-    import shutil
-    from contextlib import suppress
-
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir() and not path.is_symlink() and len(path.name) == 2:
+        if path.is_dir() and not path.is_symlink() and TWO_DIGITS.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
         elif path.name.startswith("cache.db"):
             with suppress(OSError):
@@ -268,9 +290,11 @@ def _forget(store: Any, goes: Callable[[str, float], bool]) -> int:
     return len(names)
 
 
-def pack(response: Response, name: str) -> str:
-    """Checksum over the entry's name and the JSON, then the JSON."""
+def pack(response: Response, name: str, asked: Mapping[str, Any] | None = None) -> str:
+    """Checksum over the entry's name and the JSON, then the JSON; `asked` are the request's parts."""
     fields = {name: getattr(response, name) for name in STORED}
+    if asked is not None:
+        fields[ASKED] = asked
     fields["usage"] = {name: getattr(response.usage, name) for name in Usage.__slots__}
     data = orjson.dumps(fields)
     return digest(name.encode() + data)[:SUM] + data.decode()
@@ -283,6 +307,7 @@ def unpack(value: str, name: str) -> Response | None:
         return None
     try:
         fields = orjson.loads(data)
+        fields.pop(ASKED, None)
         usage = Usage(**fields.pop("usage"))
         for name in ("tool_calls", "warnings"):
             fields[name] = tuple(fields[name])

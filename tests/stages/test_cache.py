@@ -18,7 +18,7 @@ ANSWER = Response("hi", "openai/m", tried=(ATTEMPT,), cost=5, ttft=0.2, headers=
 class Store(dict[str, Response]):
     """A cache in memory."""
 
-    def set(self, key: str, response: Response) -> None:
+    def set(self, key: str, response: Response, request: Request | None = None) -> None:
         self[key] = response
 
 
