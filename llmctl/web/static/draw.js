@@ -6,9 +6,13 @@ const drawn = new Map();
 
 const bars = () => uPlot.paths.bars({ size: [0.72, 26], radius: 0.15 });
 
+// Nobody makes half a request.
+const WHOLE = [...Array(13).keys()].flatMap((zeros) => [1, 2, 5].map((digit) => digit * 10 ** zeros));
+
 const CHARTS = {
   requests: {
     value: short,
+    steps: WHOLE,
     lines: (data) => {
       const asked = data.ok.map((ok, place) => ok - data.cached[place]);
       const stacked = [data.ok.map((ok, place) => ok + data.failed[place]), data.ok, asked];
@@ -67,7 +71,7 @@ export function chart(which, data) {
     scales: { x: { range: (u, low, high) => [low - data.step_s / 2, high + data.step_s / 2] }, y: { range: (u, low, high) => [0, Math.max(high * 1.06, 1e-9)] } },
     axes: [
       { ...axis, grid: { show: false }, size: 28, gap: 6, space: 70, values: (u, splits, place, space, every) => splits.map((at) => label(at, every)) },
-      { ...axis, size: 62, space: 34, gap: 6, values: (u, splits) => splits.map(kind.value) },
+      { ...axis, size: wide, space: 34, gap: 6, incrs: kind.steps, values: (u, splits) => splits.map(kind.value) },
     ],
     series: [
       {},
@@ -83,6 +87,9 @@ export function chart(which, data) {
   };
   drawn.set(which, new uPlot(options, [data.at, ...lines.map((line) => line.values)], box));
 }
+
+// As wide as what is written there.
+const wide = (u, values) => 16 + 6.8 * Math.max(4, ...(values ?? []).map((value) => value.length));
 
 const last = (values) => values.findLast((value) => value != null) ?? null;
 const alone = (values) => values.filter((value) => value != null).length < 40;

@@ -157,16 +157,21 @@ export function usage(id, title, found, none) {
   table(id, heads, rows, "No calls in this time.");
 }
 
-export function calls(id, found, last) {
-  const rows = found.map((each) => [
-    moment(each.at),
-    name(each.model),
-    name(each.tag),
-    count(each.usage.input_tokens + each.usage.output_tokens),
-    each.status === "ok" ? each.status : make("span", { class: "bad-text" }, name(each.error ?? each.status)),
-    last === "cost" ? seconds(each.latency_s) : money(each.cost_usd),
-    make("b", {}, last === "cost" ? money(each.cost_usd) : seconds(each.latency_s)),
-  ]);
-  const ends = last === "cost" ? [["time", "num"], ["cost", "num"]] : [["cost", "num"], ["time", "num"]];
-  table(id, [["when"], ["model", "name"], ["tag", "name"], ["tokens", "num"], ["status"], ...ends], rows, "No calls in this time.");
+// `first` is what they are sorted by: it stands where it is seen on a narrow screen too.
+export function calls(id, found, first) {
+  const rows = found.map((each) => {
+    const time = seconds(each.latency_s);
+    const cost = money(each.cost_usd);
+    return [
+      moment(each.at),
+      make("b", {}, first === "cost" ? cost : time),
+      name(each.model),
+      name(each.tag),
+      count(each.usage.input_tokens + each.usage.output_tokens),
+      first === "cost" ? time : cost,
+      each.status === "ok" ? each.status : make("span", { class: "bad-text" }, name(each.error ?? each.status)),
+    ];
+  });
+  const other = first === "cost" ? "time" : "cost";
+  table(id, [["when"], [first, "num"], ["model", "name"], ["tag", "name"], ["tokens", "num"], [other, "num"], ["status"]], rows, "No calls in this time.");
 }
