@@ -79,7 +79,7 @@ def stages(services: Services) -> list[Stage]:
 def build(services: Services) -> Send:
     """The whole pipeline as one Send."""
     send = provider(
-        services.provider_of,
+        services.connections.provider_of,
         services.secrets.resolve,
         services.price,
         services.judge,

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmctl.config import find, resolve
 from llmctl.core.errors import AuthError, ConfigError, MissingExtra
-from llmctl.core.model import Request, Response, Target, Usage
+from llmctl.core.model import Request, Response, Usage
 from llmctl.core.money import Nanos
 from llmctl.core.profile import Profile
 from llmctl.machine import Secrets, SystemClock, SystemRandom
+from llmctl.schemas import LazyAnswers
 from llmctl.targets import StandIns, Targets
 
 if TYPE_CHECKING:
     from llmctl.config.resolve import Resolved
-    from llmctl.core.ports import Judge, Provider, State
+    from llmctl.connections import Connections
+    from llmctl.core.ports import Judge, State
     from llmctl.facts import Facts
     from llmctl.meaning.encoder import Encoder
     from llmctl.meaning.near import Near
@@ -40,21 +41,6 @@ if TYPE_CHECKING:
 
 OTEL_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """Variables that name a receiver of traces."""
-
-GRAMMAR = frozenset({"local", "hosted_vllm", "vllm", "lm_studio", "llamafile", "ollama"})
-"""Providers whose servers take a schema for every model."""
-
-
-class LazyAnswers:
-    """`prompts.answers.Answers`, loaded when a request has a schema."""
-
-    def __init__(self, native: Callable[[Request], bool]) -> None:
-        self._native = native
-
-    def __getattr__(self, name: str) -> Any:
-        from llmctl.prompts.answers import Answers
-
-        return getattr(Answers(self._native), name)
 
 
 class Services:
@@ -97,7 +83,6 @@ class Services:
         self.run_id = os.urandom(8).hex()
         self.secrets = Secrets(environ)
         self._wanted = name
-        self._providers: dict[tuple[str, str | None, tuple[tuple[str, str], ...]], Provider] = {}
 
     @cached_property
     def places(self) -> find.Places:
@@ -320,22 +305,7 @@ class Services:
     @cached_property
     def answers(self) -> LazyAnswers:
         """What the schema stage asks of schemas; loaded when a request has one."""
-        return LazyAnswers(self.takes_schema)
-
-    def takes_schema(self, request: Request) -> bool:
-        """Whether the model takes a JSON schema itself; else it is put into the text.
-
-        A model that is held to a schema can write no steps, so what asks for steps goes into the text;
-        the embedded model fits nothing without its grammar.
-        """
-        if request.cot and request.target.provider != "local":
-            return False
-        if request.target.provider in GRAMMAR:
-            return True
-        entry = self.prices.info(request.target.model)
-        if entry is None:
-            return request.target.provider == "openai"  # newer than the price file
-        return bool(entry.get("supports_response_schema"))
+        return LazyAnswers(lambda model: self.prices.info(model))
 
     def estimate(self, request: Request, response: Response) -> Usage:
         """Tokens counted here, where the provider sent no usable usage."""
@@ -358,73 +328,16 @@ class Services:
         return opened(self)
 
     @cached_property
-    def _gate(self) -> Any:
-        from llmctl.providers.gate import Gate
+    def connections(self) -> Connections:
+        from llmctl.connections import Connections
 
-        return Gate(self.profile.plain_http, self.environ)
-
-    @cached_property
-    def _wire(self) -> Any:
-        from llmctl.providers.wire import Wire
-
-        self.listen()
-        return Wire(self.profile.max_answer_bytes, self._gate)
-
-    def provider_of(self, target: Target) -> Provider:
-        """The target's provider, made once."""
-        key = (target.model, target.api_base, tuple(target.headers.items()))
-        if key not in self._providers:
-            self._providers[key] = self._make_provider(self.opened(target))
-        return self._providers[key]
-
-    def opened(self, target: Target) -> Target:
-        """The target with the values of those headers that are references. AuthError where one has none."""
-        from llmctl.config.schema import is_reference
-
-        headers = {
-            name: self.secrets.resolve(value) if is_reference(value) else value
-            for name, value in target.headers.items()
-        }
-        return dataclasses.replace(target, headers=headers) if headers else target
-
-    def _make_provider(self, target: Target) -> Provider:
-        from llmctl.providers.catalog import house
-
-        route = house(target.provider).route
-        if route == "local":
-            from llmctl.providers.embedded import EmbeddedProvider
-            from llmctl.providers.wire import Wire
-
-            own = Wire(self.profile.max_answer_bytes)  # never by a proxy: it is on this machine
-            return EmbeddedProvider(own, target, self.home, self.profile.local, self.warn)
-        if route == "sdk":
-            from llmctl.providers.litellm import LitellmSdk
-
-            self.listen()
-            return LitellmSdk(target, self._gate)
-        from llmctl.providers.http import HttpProvider
-
-        if route == "openai":
-            from llmctl.providers.openai import OpenAICodec
-
-            return HttpProvider(self._wire, OpenAICodec(target))
-        from llmctl.providers.litellm import LitellmCodec
-
-        return HttpProvider(self._wire, LitellmCodec(target))
+        return Connections(self)
 
     def listen(self) -> None:
         """From now on the libraries' logging goes into our log."""
         from llmctl.logs import listen
 
         listen(self)
-
-    async def list_models(self, target: Target, reference: str) -> None:
-        """Asks for the provider's models with one of the target's keys. LlmctlError where it is refused."""
-        from llmctl.providers.listing import listing
-
-        call = listing(self.opened(target), self.secrets.resolve(reference))
-        deadline = self.clock.monotonic() + target.timeouts.total
-        await self._wire.post(call, Request(target, (), deadline=deadline))
 
     def flush(self) -> None:
         """Writes what has been gathered, of the cache only now and then: its answers are elsewhere too.
@@ -474,10 +387,8 @@ class Services:
 
     async def close(self) -> None:
         """Ends connections and files; what was paid for is on disk already."""
-        for provider in self._providers.values():
-            await provider.close()
-        if "_wire" in self.__dict__:
-            await self._wire.close()
+        if "connections" in self.__dict__:
+            await self.connections.close()
         if self.__dict__.get("pools") is not None:
             self.__dict__["pools"].save()
         if self.__dict__.get("desk") is not None:

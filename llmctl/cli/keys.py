@@ -108,7 +108,7 @@ async def _checked(opened: Services, keys: list[Held]) -> tuple[list[dict[str, A
 async def _asked(opened: Services, held: Held) -> LlmctlError | None:
     """What the provider has against the key, or why that cannot be known; None: it is alive."""
     try:
-        await opened.list_models(held.target, held.reference)
+        await opened.connections.list_models(held.target, held.reference)
     except LlmctlError as error:
         return error
     return None
