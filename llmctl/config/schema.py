@@ -183,7 +183,20 @@ def _text(rule: Rule, node: Node, path: str) -> str:
         raise fail(node, path, f"a text is wanted, not {_kind(node)}")
     if rule.reference and not is_reference(str(node.value)):
         raise fail(node, path, "a key must be a reference, never the key itself", REFERENCES)
+    if rule.zone and str(node.value).upper() not in ("UTC", "Z"):
+        _known_zone(node, path)
     return str(node.value)
+
+
+def _known_zone(node: Node, path: str) -> None:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+    try:
+        ZoneInfo(str(node.value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        known = suggest(str(node.value), sorted(available_timezones()))
+        hint = known if known.startswith("did you mean") else "for example Europe/Madrid"
+        raise fail(node, path, f"{node.value}: not a time zone known here", hint) from None
 
 
 def _choice(rule: Rule, node: Node, path: str) -> str:

@@ -27,6 +27,8 @@ class Rule:
     required: bool = False
     reference: bool = False
     """Whether a text has to say where a secret is, and may not be one."""
+    zone: bool = False
+    """Whether a text has to be a time zone's name."""
 
 
 def _field(default: Any, rule: Rule) -> Any:

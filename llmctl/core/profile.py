@@ -155,7 +155,7 @@ class BudgetRule:
     """USD that may be spent in a period."""
     per: str = choice("total", "hour", "day", "week", "month", "total")
     """The period."""
-    tz: str = text("UTC")
+    tz: str = text("UTC", zone=True)
     """Whose midnight begins a period."""
     warn: float = number(0.8, 0, 1)
     """Share of the limit from which it is warned of."""

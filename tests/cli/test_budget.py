@@ -126,7 +126,9 @@ def test_an_unknown_zone_is_refused_before_anything_is_sent(
     profile("budgets: [{limit: 1, per: day, tz: Europe/Madird}]")
     done = llmctl("run", "x")
     assert done.returncode == 3
-    assert "Europe/Madrid" in done.stderr
+    assert "money.yaml:2: budgets[0].tz: Europe/Madird" in done.stderr
+    assert "did you mean 'Europe/Madrid'?" in done.stderr
+    assert llmctl("profile", "check", "money").returncode == 3
     assert server.log() == []
 
 
