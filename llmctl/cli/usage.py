@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import StringIO
+from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -18,6 +19,9 @@ from llmctl.core.errors import UsageError
 from llmctl.formats.report import Format, Look, look, render
 from llmctl.usage.report import BY, Query, Report, report
 from llmctl.usage.times import moment, zone
+
+if TYPE_CHECKING:
+    from llmctl.usage.calls import Call
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -240,29 +244,35 @@ def _write(found: Report, shown: str, stream: TextIO, looks: Look) -> None:
 
 
 def _calls(query: Query, limit: int | None, shown: str, output: str | None) -> int:
-    from llmctl.usage.calls import calls
-
     if shown == "chart" or shown in PICTURES:
         raise UsageError("--calls cannot be drawn", hint=f"choose --format {', '.join(FORMATS)}")
-    most = LIMIT if limit is None else limit
-    found = calls(_ledger(), query, most + 1 if most else None)
-    if most and len(found) > most:
-        found = found[1:]
-        if limit is None and not current().quiet:
-            warn(f"only the newest {most:,} calls are shown; --limit 0 shows all")
+    found = _found(query, LIMIT if limit is None else limit, told=limit is None)
+    first = list(islice(found, 1))  # what is wrong with the ledger is told before anything is written
+    found = chain(first, found)
 
     def write(stream: TextIO, looks: Look) -> None:
+        from llmctl.formats.usage_calls import table, write_csv, write_json
+
         if shown == "json":
-            from llmctl.formats.envelope import json_line
-            from llmctl.formats.usage_calls import envelope
-
-            stream.write(json_line(envelope(found, query)))
+            write_json(found, query, stream)
+        elif shown == "csv":
+            write_csv(found, query.tz, stream)
         else:
-            from llmctl.formats.usage_calls import table
-
-            render(table(found, query.tz), _text(shown), stream, looks)
+            render(table(list(found), query.tz), _text(shown), stream, looks)
 
     return _written(output, write)
+
+
+def _found(query: Query, most: int, told: bool) -> Iterator[Call]:
+    """The newest calls, 0 for all; where there are more, and nobody said how many, it is told."""
+    from llmctl.usage.calls import calls, every
+
+    if not most:
+        return every(_ledger(), query)
+    found = calls(_ledger(), query, most + 1)
+    if len(found) > most and told and not current().quiet:
+        warn(f"only the newest {most:,} calls are shown; --limit 0 shows all")
+    return iter(found[-most:])
 
 
 def _picture(found: Report, kind: str, output: str) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TextIO
 
-from llmctl.formats.report import Scalar, Table, value, visible
+from llmctl.formats.report import Column, Row, Scalar, Table, value, visible
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take for the beginning of a formula."""
@@ -13,11 +14,16 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def write(table: Table, stream: TextIO) -> None:
     """Heads and rows without the footer, which is no row; lines end with a line feed."""
+    write_rows(table.columns, table.rows, stream)
+
+
+def write_rows(columns: Sequence[Column], rows: Iterable[Row], stream: TextIO) -> None:
+    """The same for rows that come one after the other."""
     from csv import writer
 
     lines = writer(stream, lineterminator="\n")
-    lines.writerow(column.field for column in table.columns)
-    lines.writerows([_harmless(value(cell)) for cell in row] for row in table.rows)
+    lines.writerow(column.field for column in columns)
+    lines.writerows([_harmless(value(cell)) for cell in row] for row in rows)
 
 
 def _harmless(said: Scalar) -> Scalar:

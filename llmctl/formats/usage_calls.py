@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 from llmctl.formats.report import Column, Row, Shown, Table
 from llmctl.formats.usage import money, named, seconds
@@ -11,25 +11,34 @@ from llmctl.usage import times
 from llmctl.usage.calls import Call
 from llmctl.usage.report import Query
 
+COLUMNS = (
+    Column("time", key="at", whole=True),
+    Column("status"),
+    Column("model"),
+    Column("tag", extra=3),
+    Column("profile", extra=5),
+    Column("run", key="run_id", extra=6),
+    Column("input", "right", "input_tokens", extra=2),
+    Column("output", "right", "output_tokens", extra=2),
+    Column("cost", "right", "cost_usd"),
+    Column("saved", "right", "saved_usd", extra=4),
+    Column("took", "right", "latency_s", extra=1),
+    Column("ttft", "right", "ttft_s", extra=7),
+)
+
 
 def table(found: Sequence[Call], tz: str | None) -> Table:
     """A line for each call."""
     where = times.zone(tz)
-    columns = (
-        Column("time", key="at", whole=True),
-        Column("status"),
-        Column("model"),
-        Column("tag", extra=3),
-        Column("profile", extra=5),
-        Column("run", key="run_id", extra=6),
-        Column("input", "right", "input_tokens", extra=2),
-        Column("output", "right", "output_tokens", extra=2),
-        Column("cost", "right", "cost_usd"),
-        Column("saved", "right", "saved_usd", extra=4),
-        Column("took", "right", "latency_s", extra=1),
-        Column("ttft", "right", "ttft_s", extra=7),
-    )
-    return Table("", columns, [_call(call, where) for call in found], note="" if found else "no calls")
+    return Table("", COLUMNS, [_call(call, where) for call in found], note="" if found else "no calls")
+
+
+def write_csv(found: Iterable[Call], tz: str | None, stream: TextIO) -> None:
+    """The same for programs, call by call."""
+    from llmctl.formats.csv import write_rows
+
+    where = times.zone(tz)
+    write_rows(COLUMNS, (_call(call, where) for call in found), stream)
 
 
 def _call(call: Call, where: times.Zone) -> Row:
@@ -51,8 +60,16 @@ def _call(call: Call, where: times.Zone) -> Row:
     ]
 
 
-def envelope(found: Sequence[Call], query: Query) -> dict[str, Any]:
-    """The object of `usage --calls --json`, without its schema number."""
+def write_json(found: Iterable[Call], query: Query, stream: TextIO) -> None:
+    """The object of `usage --calls --json`, call by call."""
+    import orjson
+
+    from llmctl.formats.envelope import json_line
+
     where = times.zone(query.tz)
     since, until = (None if at is None else times.iso(at, where) for at in (query.since, query.until))
-    return {"since": since, "until": until, "calls": [call.envelope(where) for call in found]}
+    head, end = json_line({"since": since, "until": until, "calls": []}).split("[]")
+    stream.write(f"{head}[")
+    for number, call in enumerate(found):
+        stream.write(("," if number else "") + orjson.dumps(call.envelope(where)).decode())
+    stream.write(f"]{end}")

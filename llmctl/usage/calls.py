@@ -89,24 +89,36 @@ class Call:
 
 def calls(db_path: Path, query: Query, limit: int | None = None, *, now: float | None = None) -> list[Call]:
     """The newest `limit` calls of a query (None: all), oldest first. Errors as of `report`."""
+    if limit is None:
+        return list(every(db_path, query, now=now))
+    return list(islice(_read(db_path, query, now, "DESC", limit), limit))[::-1]
+
+
+def every(db_path: Path, query: Query, *, now: float | None = None) -> Iterator[Call]:
+    """All calls of a query one after the other, oldest first: memory does not grow with them."""
+    return _read(db_path, query, now, "ASC", -1)
+
+
+def _read(db_path: Path, query: Query, now: float | None, order: str, limit: int) -> Iterator[Call]:
     checked(query)
     if not db_path.exists():
-        return []
+        return
+    sign = 1 if order == "ASC" else -1
+    conditions = "".join(f" AND coalesce({name}, '') = ?" for name in query.filters)
+    sql = f"""
+        SELECT {", ".join(COLUMNS)} FROM calls WHERE at >= ? AND at < ? {conditions}
+        ORDER BY at {order} LIMIT ?
+    """  # noqa: S608  # our own names
     with reading(db_path) as db:
         gone = lost.calls(db, query, time.time() if now is None else now)
-        conditions = "".join(f" AND coalesce({name}, '') = ?" for name in query.filters)
-        sql = f"""
-            SELECT {", ".join(COLUMNS)} FROM calls WHERE at >= ? AND at < ? {conditions}
-            ORDER BY at DESC LIMIT ?
-        """  # noqa: S608  # our own names
-        rows = db.execute(sql, (*query.window, *query.filters.values(), -1 if limit is None else limit))
-        newest = heapq.merge((Call(*row) for row in rows), _lost(gone), key=lambda call: -call.at)
-        found = list(islice(newest, limit))
-    return found[::-1]
+        rows = db.execute(sql, (*query.window, *query.filters.values(), limit))
+        yield from heapq.merge(
+            (Call(*row) for row in rows), _lost(gone[::sign]), key=lambda call: sign * call.at
+        )
 
 
 def _lost(gone: list[lost.Lost]) -> Iterator[Call]:
-    for call in reversed(gone):
+    for call in gone:
         yield Call(
             id=call.call,
             at=call.at,
