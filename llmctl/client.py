@@ -84,8 +84,8 @@ class Client:
     async def arun(self, prompt: str, **ask: Any) -> Response:
         """One answer. Keywords are those of `llmctl.ask.Ask`: system, model, params, tag, cache, …
 
-        And those of `llmctl.wish.Wish`: template, variables, examples, choose, seed, cot, files, schema,
-        optimize, max_tokens. With a schema, `response.parsed` is the value that fits it.
+        And those of `llmctl.wish.Wish`: template, variables, examples, inside, choose, seed, cot, files,
+        schema, optimize, max_tokens. With a schema, `response.parsed` is the value that fits it.
         """
         request = compose(self.services, self._ask(prompt, ask))
         try:

@@ -11,6 +11,9 @@ from llmctl.core.ports import Cache
 KEPT = frozenset({"stop", "tool_calls", "function_call", "end_turn", "stop_sequence"})
 """Finish reasons of whole answers; a truncated, refused or unknown end is never stored."""
 
+SHADOW = "a stored answer to a nearly equal prompt was at hand"
+"""How the semantic cache begins to tell what it would have served."""
+
 
 def cache(next: Send, store: Cache | None, keep: Callable[[Response], bool]) -> Send:
     """`store` None: no cache. `keep` is the profile's own say on what is stored."""
@@ -29,10 +32,18 @@ def cache(next: Send, store: Cache | None, keep: Callable[[Response], bool]) -> 
                 return hit(found)
         response = await next(request)
         if response.cached is None and response.finish_reason in KEPT and response.text and keep(response):
-            store.set(key, response, request)
+            store.set(key, own(response), request)
         return response
 
     return send
+
+
+def own(response: Response) -> Response:
+    """The answer without what was said of the occasion."""
+    if not response.warnings:
+        return response
+    kept = tuple(warning for warning in response.warnings if not warning.startswith(SHADOW))
+    return replace(response, warnings=kept)
 
 
 def hit(found: Response) -> Response:

@@ -10,7 +10,7 @@ from llmctl.core.loop import loop
 from llmctl.core.model import Request, Response, Send, replace
 from llmctl.core.ports import Cache
 from llmctl.core.profile import SemanticRule
-from llmctl.stages.cache import KEPT, hit
+from llmctl.stages.cache import KEPT, SHADOW, hit
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -60,7 +60,7 @@ def semantic(
                     request.on_text(stored.text)
                 return replace(hit(stored), cached="semantic")
             if stored is not None:
-                told = (f"a stored answer to a nearly equal prompt was at hand (cosine {cosine:.3f})",)
+                told = (f"{SHADOW} (cosine {cosine:.3f})",)
         response = await next(request)
         if response.cached is None and response.finish_reason in KEPT and response.text and keep(response):
             await encoding

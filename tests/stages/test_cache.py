@@ -9,7 +9,7 @@ import pytest
 
 from llmctl.core.errors import ServerError
 from llmctl.core.model import Attempt, Request, Response, Send, Target, replace
-from llmctl.stages.cache import cache
+from llmctl.stages.cache import SHADOW, cache
 
 ATTEMPT = Attempt("openai/m", 0.0, 0.1, cost=5)
 ANSWER = Response("hi", "openai/m", tried=(ATTEMPT,), cost=5, ttft=0.2, headers={"x": "y"})
@@ -49,6 +49,14 @@ def run(send: Send, request: Request) -> Response:
         return await send(request)
 
     return asyncio.run(once())
+
+
+def test_what_was_said_of_the_occasion_is_not_stored() -> None:
+    """A hit must not tell of another prompt that was near when it was first asked."""
+    model = Model(replace(ANSWER, warnings=("kept", f"{SHADOW} (cosine 0.97)")))
+    send = staged(model, Store())
+    assert len(run(send, asked()).warnings) == 2
+    assert run(send, asked()).warnings == ("kept",)
 
 
 def test_the_second_time_is_free() -> None:
