@@ -22,7 +22,8 @@ _NOTHING: Finding = Counter()
 def judge(response: Response, rule: PrivacyRule) -> Response:
     """The answer as the rule lets it through: as it is, with a warning, or masked.
 
-    UnsafeAnswer with `block`: it carries the answer, and its message kinds and counts, never a value.
+    UnsafeAnswer with `block`: it carries what the answer cost, but nothing that the answer says, and its
+    message kinds and counts, never a value.
     """
     found = inspect(response, rule)
     if not found:
@@ -33,12 +34,17 @@ def judge(response: Response, rule: PrivacyRule) -> Response:
             f"the answer holds what privacy.answers blocks: {summary}",
             hint="it was not shown or cached; rephrase the prompt, or set privacy.answers: mask",
             billed="no" if response.cached else "yes",
-            response=response,
+            response=emptied(response),
         )
     if rule.answers == "mask":
         masked = _masked(response, _finder(rule))
         return replace(masked, warnings=(*masked.warnings, f"masked in the answer: {summary}"))
     return replace(response, warnings=(*response.warnings, f"found in the answer: {summary}"))
+
+
+def emptied(response: Response) -> Response:
+    """The answer without anything it says: whoever is handed it can show nothing."""
+    return replace(response, text="", reasoning=None, tool_calls=(), parsed=None, body=None)
 
 
 def is_unsafe(response: Response, rule: PrivacyRule) -> bool:

@@ -43,12 +43,12 @@ def check(next: Send, rule: PrivacyRule) -> Send:
 
 def _safe(response: Response, rule: PrivacyRule) -> Response:
     """What had come of an answer that failed, masked or emptied."""
-    from llmctl.privacy.answers import judge
+    from llmctl.privacy.answers import emptied, judge
 
     try:
         return judge(response, rule)
     except UnsafeAnswer:
-        return replace(response, text="", reasoning=None, tool_calls=(), parsed=None, body=None)
+        return emptied(response)
 
 
 def _keep_quiet(chunk: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
+from tests.server.client import TestServer
 
 MAIL, CARD = "bob@example.com", "4111 1111 1111 1111"
 JSONL = (
@@ -71,3 +72,29 @@ def test_the_profiles_own_words_are_looked_for(llmctl: Run, work: Path) -> None:
     done = llmctl("-p", "p.yaml", "privacy", "scan", "in.txt", "--json")
     assert json.loads(done.stdout)["counts"] == {"ORDER": 1, "email": 1, "name": 1}
     assert "looked for all" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["llmctl", "openai"])
+def test_a_blocked_answer_is_nowhere(
+    llmctl: Run, work: Path, server: TestServer, home: Path, form: str
+) -> None:
+    """Neither OUT nor journal nor cache nor ledger may keep what was not to be shown."""
+    secret = "ghp_" + "a1B2c3D4e5" * 4
+    server.script(default=f"answer:the token is {secret}")
+    (work / "p.yaml").write_text("extends: dev\nprivacy: {answers: block}\n")
+    (work / "in.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    for command in (
+        ("batch", "in.jsonl", "-o", "out.jsonl", "--format", form),
+        ("run", "c"),
+        ("run", "c", "--json"),
+    ):
+        done = llmctl("-p", "p.yaml", *command)
+        assert done.returncode == (9 if command[0] == "batch" else 8)
+        assert secret not in done.stdout + done.stderr and "1 secret" in done.stdout + done.stderr + out(work)
+    files = [path for folder in (work, home) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 4 and not [path for path in files if secret.encode() in path.read_bytes()]
+    assert llmctl("-p", "p.yaml", "run", "c").returncode == 8 and len(server.log()) == 5
+
+
+def out(work: Path) -> str:
+    return (work / "out.jsonl").read_text()

@@ -42,12 +42,17 @@ def test_masking_reaches_every_part() -> None:
     assert json.loads(got.tool_calls[0]["function"]["arguments"]) == {"token": "[SECRET]"}
 
 
-def test_blocking_carries_the_paid_answer_but_not_in_its_message() -> None:
-    """The ledger needs the answer's cost; the message goes to a terminal."""
-    response = Response(text=SECRET, model="m", cost=5)
+def test_blocking_carries_the_cost_but_not_the_answer() -> None:
+    """The ledger needs the answer's cost; whatever writes the error down must not write the secret."""
+    call = {"id": "1", "function": {"name": "f", "arguments": SECRET}}
+    response = Response(
+        SECRET, "m", cost=5, reasoning=SECRET, tool_calls=(call,), parsed=SECRET, body={"a": SECRET}
+    )
     with pytest.raises(UnsafeAnswer) as caught:
         judge(response, rule("block"))
-    assert caught.value.response is response and caught.value.billed == "yes" and caught.value.exit_code == 8
+    carried = caught.value.response
+    assert carried is not None and carried.cost == 5 and SECRET not in repr(vars(carried))
+    assert caught.value.billed == "yes" and caught.value.exit_code == 8
     assert SECRET not in str(caught.value) and SECRET not in json.dumps(caught.value.envelope())
 
 
