@@ -77,6 +77,16 @@ def test_litellm_has_one_importer() -> None:
     assert all(name.startswith("providers/litellm") for name in importers), importers
 
 
+def test_the_page_is_known_to_its_command_alone() -> None:
+    """Its libraries are an extra: nothing that works without them may come to need it."""
+    importers = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if "web" in imports_of(path) and path.parent.name != "web"
+    }
+    assert importers == {"cli/dashboard.py"}
+
+
 def test_every_stage_file_is_listed_in_the_pipeline(tmp_path: Path) -> None:
     """A stage that nobody calls guards nothing."""
     services = Services({}, name="local", home=tmp_path)
