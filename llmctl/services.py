@@ -68,6 +68,8 @@ class Services:
         """Many calls are to come: ledger and cache are written in groups, by `flush`."""
         self.max_cost = max_cost
         """The most that all calls of these services may cost together, besides the profile's budgets."""
+        self.shared_max_cost = False
+        """Whether other processes spend under `max_cost` too, those of the same run."""
         self.concurrency: int | None = None
         self.rpm: float | None = None
         self.tpm: float | None = None
@@ -277,7 +279,8 @@ class Services:
         found = []
         if self.max_cost is not None:
             memory = MemoryState(self.clock.now)
-            found.append(Purse((MaxCost(self.max_cost),), lambda: memory))
+            limit = MaxCost(self.max_cost, self.run_id if self.shared_max_cost else "")
+            found.append(Purse((limit,), lambda: self.state if self.shared_max_cost else memory))
         if self.profile.budgets:
             found.append(Purse([Budget(rule) for rule in self.profile.budgets], lambda: self.state))
         return found

@@ -12,11 +12,13 @@ import orjson
 
 from llmctl.batch.command import Batch
 from llmctl.batch.emit import Emitter
+from llmctl.batch.ended import Ask, Ended
 from llmctl.batch.finish import Finisher
 from llmctl.batch.job import Job
+from llmctl.batch.rows import Row
 from llmctl.batch.source import Source
 from llmctl.core.errors import UsageError
-from llmctl.core.model import Request, Response, Send, Usage
+from llmctl.core.model import Request, Usage
 from llmctl.core.money import Nanos
 from llmctl.services import Services
 
@@ -115,10 +117,10 @@ class Feed(Emitter):
         self._room = room
         room.set()
 
-    def gate(self, send: Send) -> Send:
-        async def gated(request: Request) -> Response:
+    def gate(self, ask: Ask) -> Ask:
+        async def gated(row: Row, request: Request) -> Ended:
             await self._room.wait()
-            return await send(request)
+            return await ask(row, request)
 
         return gated
 

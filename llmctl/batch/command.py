@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmctl.batch import journals
+from llmctl.batch.crew import Crew, share
 from llmctl.batch.emit import Emitter
+from llmctl.batch.ended import Ask, ask_with
 from llmctl.batch.finish import Finisher
 from llmctl.batch.ids import check_ids
 from llmctl.batch.job import Composer, Job
@@ -63,8 +65,21 @@ class Outcome:
 class Batch:
     """One run of a job over a source."""
 
-    def __init__(self, services: Services, job: Job, source: Source, *, quiet: bool, live: bool) -> None:
+    def __init__(
+        self,
+        services: Services,
+        job: Job,
+        source: Source,
+        *,
+        quiet: bool,
+        live: bool,
+        crew: Crew | None = None,
+    ) -> None:
         self.services = services
+        self.crew = crew
+        """Workers that ask in this process's place; None: it asks itself."""
+        self.bug: Exception | None = None
+        """The first fault of our own that a row met; the row failed."""
         self.job = job
         self.source = source
         self.composer = Composer(services, job.ask)
@@ -154,23 +169,19 @@ class Batch:
     async def _go(self) -> Outcome:
         import asyncio
 
-        from llmctl.pipeline import build
-        from llmctl.stages.retry import Allowance
-
         await loop()
         _ = self.services.watch  # what is wrong with it is told before anything is sent
-        self.services.allowance = Allowance(max(FEWEST_RETRIES, self.tally.rows // 10))
         veil = self.composer.veil
         finisher = Finisher(
             self.job, self.source, self.store, template=self.job.template, restore=veil.up if veil else None
         )
         emitter = self.emitter(finisher) if self.job.out is None else None
-        send = build(self.services)
+        ask = await self._asker()
         runner = self.runner = Runner(
-            self.job, self.composer, emitter.gate(send) if emitter else send, self.store, self.tally
+            self.job, self.composer, emitter.gate(ask) if emitter else ask, self.store, self.tally
         )
         runner.halted = self._stop
-        runner.on_halt = self.services.wake
+        runner.on_halt = self._wake
         self.services.paces.on_grown = runner.widen
         if emitter is not None:
             runner.on_row = emitter.row
@@ -185,6 +196,8 @@ class Batch:
         finally:
             ended.set()
             await flusher
+            if self.crew is not None:
+                await self.crew.end()
         self._try(self.services.flush)
         self.ended = True
         with interruptible(listening):
@@ -194,15 +207,44 @@ class Batch:
             runner.halted,
             self.tally.envelope(),
             damaged=self.store.journal.damaged,
-            bug=runner.bug,
+            bug=self.bug,
         )
+
+    async def _asker(self) -> Ask:
+        """What asks the rows: this process's own pipeline, or a crew of workers."""
+        retries = max(FEWEST_RETRIES, self.tally.rows // 10)
+        if self.crew is None:
+            from llmctl.pipeline import build
+            from llmctl.stages.retry import Allowance
+
+            self.services.allowance = Allowance(retries)
+            return ask_with(build(self.services), self.job, self.composer, self._met)
+        size = self.crew.size
+        told = {
+            "run": self.services.run_id,
+            "concurrency": share(self.job.concurrency, size),
+            "retries": share(retries, size),
+        }
+        await self.crew.start(told, self._halt)
+        return self.crew.ask
+
+    def _halt(self, why: LlmctlError) -> None:
+        """A worker says that nothing more may be sent."""
+        self.runner.halt(why)
+
+    def _met(self, bug: Exception) -> None:
+        self.bug = self.bug or bug
+
+    def _wake(self) -> None:
+        self.services.wake()
+        if self.crew is not None:
+            self.crew.halt()
 
     def stop(self) -> None:
         """As the first signal does: nothing more is sent, what is in flight is finished."""
         self._stop = Interrupted(signal.SIGINT)
         if hasattr(self, "runner"):
             self.runner.halt(self._stop)
-            self.services.wake()
 
     def _end(self, finisher: Finisher, emitter: Emitter | None) -> None:
         """What was finished reaches its reader: all of OUT, unless a signal or the disk cut it short."""
@@ -238,7 +280,6 @@ class Batch:
             if self.ended:
                 return
             runner.halt(Interrupted(number))
-            self.services.wake()
             if signals > 1:
                 runner.abandon()
             elif not self.progress.quiet:

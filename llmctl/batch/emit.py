@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import IO, Literal
 
+from llmctl.batch.ended import Ask
 from llmctl.batch.finish import Finisher
 from llmctl.batch.rows import Row
-from llmctl.core.model import Send
 
 
 class Emitter:
@@ -49,9 +49,9 @@ class Emitter:
             self._next = None  # told: should reading on fail, it must not be told again
             self._next = next(self._lines, None)
 
-    def gate(self, send: Send) -> Send:
-        """A pipeline that waits where this must not be given more at present; stdout waits by itself."""
-        return send
+    def gate(self, ask: Ask) -> Ask:
+        """Waits before asking where this must not be given more at present; stdout waits by itself."""
+        return ask
 
     def _write(self, payload: bytes) -> None:
         self.out.write(payload + b"\n")

@@ -7,29 +7,27 @@ from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from llmctl.batch.ended import Ask, Ended, Stopped, ended
 from llmctl.batch.job import Composer, Job
 from llmctl.batch.journal import KEY, NO_KEY
-from llmctl.batch.outputs import cost_of, is_labelled, kind_of, relabelled, render
+from llmctl.batch.outputs import is_labelled, relabelled
 from llmctl.batch.rows import Row
 from llmctl.batch.store import Store
 from llmctl.batch.tally import Tally
 from llmctl.core.canonical import fingerprint
 from llmctl.core.errors import (
     AccountError,
-    BreakerOpen,
     BudgetError,
     ForbiddenAddress,
     Interrupted,
     LlmctlError,
     StorageError,
 )
-from llmctl.core.model import Request, Response, Send, replace
+from llmctl.core.model import Request, replace
 
 if TYPE_CHECKING:
     from asyncio import Future, Task
 
-STOPS = (AccountError, BudgetError, BreakerOpen, StorageError, ForbiddenAddress, Interrupted)
-"""What no other row would survive either: nothing more is sent, the rest stays pending."""
 BREATH = 200
 """Rows handled without waiting before others get their turn."""
 
@@ -37,17 +35,15 @@ BREATH = 200
 class Runner:
     """One pass over the rows. `halted` is the weightiest reason why it stopped early, if it did."""
 
-    def __init__(self, job: Job, composer: Composer, send: Send, store: Store, tally: Tally) -> None:
+    def __init__(self, job: Job, composer: Composer, ask: Ask, store: Store, tally: Tally) -> None:
         self.job = job
         self.composer = composer
-        self.send = send
+        self.ask = ask
         self.store = store
         self.tally = tally
         self.halted: LlmctlError | None = None
         self.broken: Exception | None = None
         """What kept a worker from going on, for the caller to hear of when the others have ended."""
-        self.bug: Exception | None = None
-        """The first fault of our own that a row met; the row failed."""
         self.on_row: Callable[[Row], None] = lambda row: None
         self.on_halt: Callable[[], None] = lambda: None
         """Called when nothing more is to be sent: what waits for a turn need not wait."""
@@ -126,7 +122,7 @@ class Runner:
 
     async def _row(self, row: Row) -> None:
         if row.error is not None:
-            self._settle(row, NO_KEY, row.error)
+            self._fail(row, row.error)
             return
         try:
             request = self.composer.request(row)
@@ -134,7 +130,7 @@ class Runner:
             self.halt(error)
             return
         except LlmctlError as error:
-            self._settle(row, NO_KEY, error)
+            self._fail(row, error)
             return
         key = fingerprint(request)
         request = replace(request, fingerprint=key)
@@ -188,55 +184,37 @@ class Runner:
         self._flying[key] = None
         offset: int | None = None
         try:
-            outcome = await self._outcome(row, request)
-            if outcome is not None:
-                offset = self._settle(row, key[:KEY], outcome, request)
+            done = await self._asked(row, request)
+            if done is not None:
+                offset = self._settle(row, key[:KEY], done)
         finally:
             flight = self._flying.pop(key)
             if flight is not None and not flight.done():  # whatever happened: who shares it must wake up
                 flight.set_result(offset)
 
-    async def _outcome(self, row: Row, request: Request) -> Response | LlmctlError | None:
+    async def _asked(self, row: Row, request: Request) -> Ended | None:
         """None where the row stays pending, since nothing more is to be sent."""
         try:
-            return await self.send(request)
-        except STOPS as error:
-            if isinstance(error, BudgetError) and is_own(row, error):
-                return error
-            self.tally.spend(error, cost_of(error))
-            if self.halted is None or not isinstance(error, Interrupted):
-                self.halt(error)  # else it only waited, and was woken by whatever halted the others
+            return await self.ask(row, request)
+        except Stopped as stopped:
+            self.tally.spend(stopped.requests, stopped.cost)
+            if self.halted is None or not isinstance(stopped.why, Interrupted):
+                self.halt(stopped.why)  # else it only waited, and was woken by whatever halted the others
             return None
-        except LlmctlError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  # our own fault with one row must not end the others
-            self.bug = self.bug or error
-            return LlmctlError(f"a bug in llmctl: {type(error).__name__}")
 
-    def _settle(
-        self, row: Row, key: str, outcome: Response | LlmctlError, request: Request | None = None
-    ) -> int:
-        kind, cost = kind_of(outcome), cost_of(outcome)
-        veil = self.composer.veil
-        if veil is None:
-            payload = render(row, outcome, self.job.openai(row))
-        else:
-            payload = veil.rendered(row, outcome, self.job.openai(row), request)
+    def _settle(self, row: Row, key: str, done: Ended) -> int:
         try:
-            offset = self.store.put(kind, row.number, key, payload)
+            offset = self.store.put(done.kind, row.number, key, done.payload)
         except StorageError:
-            self.tally.spend(outcome, cost)
+            self.tally.spend(done.requests, done.cost)
             raise
-        self.tally.add(kind, outcome, cost)
+        self.tally.add(done)
         self.on_row(row)
         return offset
 
-
-def is_own(row: Row, error: BudgetError) -> bool:
-    """Whether a budget refuses the row for what it says itself, a tag or a model: others may fit."""
-    return (row.tag is not None and "tag" in error.narrow) or (
-        row.model is not None and not error.narrow.isdisjoint(("model", "provider"))
-    )
+    def _fail(self, row: Row, error: LlmctlError) -> None:
+        """A row that cannot be asked."""
+        self._settle(row, NO_KEY, ended(self.job, self.composer, row, error))
 
 
 def weight(why: LlmctlError) -> int:

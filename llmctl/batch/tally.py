@@ -6,9 +6,8 @@ import time
 from collections import Counter
 from typing import Any
 
-from llmctl.core.errors import LlmctlError
-from llmctl.core.model import Response
-from llmctl.core.money import to_usd
+from llmctl.batch.ended import Ended
+from llmctl.core.money import Nanos, to_usd
 from llmctl.usage.histogram import bucket, value
 
 
@@ -63,29 +62,25 @@ class Tally:
         else:
             self.refused += 1
 
-    def add(self, kind: str, outcome: Response | LlmctlError, cost: int | None) -> None:
+    def add(self, done: Ended) -> None:
         """A row that was asked in this run."""
-        self.count(kind)
-        self.spend(outcome, cost)
-        answer = outcome if isinstance(outcome, Response) else outcome.response
-        if answer is None:
-            return
-        if answer.cached:
-            self.saved += answer.saved or 0
-            self.cached += answer.cached != "shared"
-            self.deduplicated += answer.cached == "shared"
-        elif isinstance(outcome, Response):
-            self.latencies.add(answer.latency)
-        if not answer.cached:
-            usage = answer.usage
-            self.input_tokens += usage.input_tokens
-            self.output_tokens += usage.output_tokens
-            self.cached_tokens += usage.cached_tokens
-            self.reasoning_tokens += usage.reasoning_tokens
+        self.count(done.kind)
+        self.spend(done.requests, done.cost)
+        if done.cached:
+            self.saved += done.saved
+            self.cached += done.cached != "shared"
+            self.deduplicated += done.cached == "shared"
+        if done.latency is not None:
+            self.latencies.add(done.latency)
+        asked, said, cached, thought = done.tokens
+        self.input_tokens += asked
+        self.output_tokens += said
+        self.cached_tokens += cached
+        self.reasoning_tokens += thought
 
-    def spend(self, outcome: Response | LlmctlError, cost: int | None) -> None:
+    def spend(self, requests: int, cost: Nanos | None) -> None:
         """Requests and money, also of a row that did not end."""
-        self.requests += len(outcome.tried)
+        self.requests += requests
         self.cost += cost or 0
         self.unpriced += cost is None
 

@@ -58,19 +58,24 @@ def batch(
         str | None,
         typer.Option("--max-cost", metavar="USD", help="The most it may cost; exit 6 rather than more."),
     ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=64, help="Processes that ask; one is enough for most.")
+    ] = 1,
+    crew: Annotated[int | None, typer.Option("--crew", hidden=True)] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="What it would cost, as `estimate` says it; nothing is sent.")
     ] = False,
 ) -> int:
     """Ask every row of a file once; the same command goes on where it was stopped."""
     from llmctl.batch.command import Batch
+    from llmctl.batch.crew import Crew
     from llmctl.batch.job import Job
     from llmctl.batch.source import Source
     from llmctl.core.loop import run as run_core
     from llmctl.resilience.window import START
 
     options = current()
-    if options.json and out is None and not dry_run:
+    if options.json and out is None and not dry_run and crew is None:
         raise UsageError("--json puts the summary on stdout", hint="name the output with -o")
     opened = services(group=True)
     opened.concurrency, opened.rpm, opened.tpm = concurrency, positive("--rpm", rpm), positive("--tpm", tpm)
@@ -90,8 +95,14 @@ def batch(
         from llmctl.cli.estimate import of_batch
 
         return of_batch(opened, job, source)
+    if crew is not None:
+        from llmctl.batch.hand import Hand
+
+        return run_core(Hand(opened, job, crew, note_bug).run())
     live = sys.stderr.isatty() and not options.json and not (os.environ.get("CI") or dumb())
-    batched = Batch(opened, job, Source(None if source == "-" else source), quiet=options.quiet, live=live)
+    crowd = Crew(workers, sys.argv[1:], opened.warn) if workers > 1 else None
+    read = Source(None if source == "-" else source)
+    batched = Batch(opened, job, read, quiet=options.quiet, live=live, crew=crowd)
     later.add(opened.finish)
     outcome = run_core(batched.run())
     outcome.summary.update(searched(job.ask.recipe))

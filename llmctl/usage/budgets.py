@@ -96,11 +96,17 @@ class Budget:
 
 
 class MaxCost(Budget):
-    """The limit of one command, kept in its own memory."""
+    """The limit of one command, kept in its own memory, or under its run's name for all its processes."""
 
-    def __init__(self, limit: Nanos) -> None:
+    def __init__(self, limit: Nanos, run: str = "") -> None:
         super().__init__(BudgetRule(limit=limit, warn=0))
         self.name = "--max-cost"
+        self._run = run
+
+    def account(self, now: float) -> Account:
+        if not self._account.key:
+            self._account = Account(f"max-cost/{self._run}", self.limit, now if self._run else None)
+        return self._account
 
     @property
     def title(self) -> str:
