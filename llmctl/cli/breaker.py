@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from llmctl.cli.options import current
 from llmctl.cli.session import services
-from llmctl.core.errors import UsageError
+from llmctl.core.errors import LlmctlError, UsageError
 from llmctl.formats.envelope import write_json
 from llmctl.health import breaker
 from llmctl.resilience.circuit import Seen
+from llmctl.services import Services
 
 app = typer.Typer(help="Breakers: which models count as down.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -49,6 +50,22 @@ def reset(
     else:
         sys.stdout.write("".join(f"closed     {each}\n" for each in found) or "all closed\n")
     return 0
+
+
+def held_back(opened: Services) -> list[dict[str, Any]]:
+    """The breakers that hold requests back now, as JSON has them; without --json they are warned of.
+
+    None is told of where there is no state yet, or state or profile are not well: who needs them says so.
+    """
+    try:
+        if opened.profile.state is None and not (opened.home / "state.db").exists():
+            return []
+        found = [each for each in opened.circuits.seen() if each.state != "closed"]
+    except LlmctlError:
+        return []
+    for each in found if not current().json else ():
+        opened.warn(f"the breaker of {each.name} is {each.state}: {told(each)}")
+    return [breaker(each) for each in found]
 
 
 def told(seen: Seen) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -114,7 +114,10 @@ def usage(
     if shown in PICTURES:
         assert output is not None
         return _picture(found, shown, output)
-    return _written(output, lambda stream, looks: _write(found, shown, stream, looks))
+    from llmctl.cli.breaker import held_back
+
+    more = {"breakers": held_back(services())}
+    return _written(output, lambda stream, looks: _write(found, shown, stream, looks, more))
 
 
 @app.command()
@@ -227,11 +230,11 @@ def _text(shown: str) -> Format:
     return "csv" if shown == "csv" else "markdown" if shown == "markdown" else "table"
 
 
-def _write(found: Report, shown: str, stream: TextIO, looks: Look) -> None:
+def _write(found: Report, shown: str, stream: TextIO, looks: Look, more: Mapping[str, Any]) -> None:
     if shown == "json":
         from llmctl.formats.envelope import json_line
 
-        stream.write(json_line(found.envelope()))
+        stream.write(json_line({**found.envelope(), **more}))
     elif shown == "chart":
         from llmctl.formats.chart import write
         from llmctl.formats.usage_chart import chart

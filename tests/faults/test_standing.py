@@ -224,6 +224,8 @@ def test_fault_51_an_open_breaker_is_told_at_once(table: Table) -> None:
     assert 0 < error["retry_after_s"] <= 60
     seen = json.loads(table.run("breaker", "status", "--json").stdout)["breakers"]
     assert [(each["state"], each["failures"]) for each in seen] == [("open", 5)]
+    assert json.loads(table.run("usage", "--json").stdout)["breakers"][0]["state"] == "open"
+    assert "the breaker of openai/gpt-4o-mini" in table.run("usage").stderr
     checks = json.loads(table.run("doctor", "--json").stdout)["checks"]
     assert next(each for each in checks if each["name"] == "breaker of main")["ok"] is False
     table.server.reset()
