@@ -239,10 +239,10 @@ class Services:
 
     @cached_property
     def pools(self) -> Pools | None:
-        """None where no model of the profile has a second key."""
+        """None where no model of the profile has a second key, or another in its place."""
         pools = [rule.keys for rule in self.profile.models.values()]
         pools += [rule.keys for rule in self.profile.providers.values()]
-        if all(len(keys) < 2 for keys in pools):
+        if all(len(keys) < 2 for keys in pools) and not self.profile.fallback:
             return None
         return self.open_pools()
 

@@ -154,6 +154,8 @@ class Pool:
         """Notes what a failure says of the key. True: another key is to be tried at once."""
         now = self._clock.now()
         if isinstance(error, RateLimited):
+            if len(self.keys) == 1:
+                return False
             self._put_to_rest(key, Rest(now + (error.retry_after or COOL_S), "cooling"))
             wait = self._cool_in(now)
             error.retry_after = wait or None

@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 
 def keys(next: Send, pools: Pools | None, clock: Clock) -> Send:
-    """`next` itself where no pool has two keys: a sole key is the retry's matter alone.
+    """`next` itself where no pool has two keys, and no model a stand-in.
 
     A key that is refused or used up is set aside and the next one asked, each once; one that is
-    rate-limited cools, and the retry goes on with another. While all cool, the request waits.
+    rate-limited cools, and the retry goes on with another. While all cool, the request waits. A sole
+    key that is refused is not sent again where another model answers in its place.
     """
     if pools is None:
         return next
 
     async def send(request: Request) -> Response:
-        if len(request.target.keys) < 2:
+        if not request.target.keys or (len(request.target.keys) < 2 and not request.stand_in):
             return await next(request)
         pool = pools.of(request.target)
         tried: tuple[Attempt, ...] = ()

@@ -316,6 +316,18 @@ def test_fault_53_the_well_one_is_not_slowed(table: Table) -> None:
     assert summary["requests"] == len(models)
 
 
+@pytest.mark.parametrize("fault", ["key_refused", "quota"])
+def test_fault_53_a_dead_key_is_not_sent_again_where_another_model_answers(table: Table, fault: str) -> None:
+    """Who tries a key on is locked out; only what was in flight by then meets it."""
+    table.profile(**BROKEN)
+    table.rows(60)
+    table.server.script(by_model={"gpt-4o-mini": {"default": fault}})
+    code, summary, _ = table.batch("--concurrency", "4")
+    assert (code, summary["ok"]) == (0, 60)
+    assert table.models_asked().count("gpt-4o-mini") <= 4
+    assert table.models_asked().count("gpt-4.1") == 60
+
+
 @pytest.mark.parametrize(
     ("fault", "first", "second"),
     [
