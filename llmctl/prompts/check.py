@@ -37,7 +37,7 @@ VERBS = (
     r"|transform|translate|turn|use|verify|work|write|you"
 )
 INSTRUCTION = re.compile(
-    rf"(?:^|[.!?:;]\s|\bplease\s|\bthen\s)[\s>*#\-\d.)]{{0,12}}(?:{VERBS})\b|[?？]"
+    rf"(?:^|[.!?:;,]\s|\bplease\s|\bthen\s)[\s>*#\-\d.)]{{0,12}}(?:{VERBS})\b|[?？]"
     r"|\b(?:must|should|your task|do not|don't|never|always)\b",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -41,7 +41,7 @@ OPPOSITES: tuple[tuple[str, str, str], ...] = (
     (
         "formal and informal",
         r"(?<!in)\bformal(?:ly)?\b|\bprofessional tone\b",
-        r"\binformal(?:ly)?\b|\bcasual(?:ly)?\b|\bcolloquial(?:ly)?\b",
+        r"(?<!avoid )(?<!not )(?<!no )(?<!never )\b(?:informal|casual|colloquial)(?:ly)?\b",
     ),
 )
 PAIRS = [(name, re.compile(a, re.I), re.compile(b, re.I)) for name, a, b in OPPOSITES]

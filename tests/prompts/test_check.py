@@ -67,6 +67,7 @@ def test_what_is_missing_is_told() -> None:
     ]
     assert "format" not in codes(look("Rate the weather, which was fine.", has_schema=True))
     assert "instructions" not in codes(look("What was the weather like?"))
+    assert "instructions" not in codes(look("Given the weather in Paris, explain the crowds."))
     assert codes(look("天気はどうですか")) == []
 
 
@@ -155,6 +156,7 @@ def test_contradictions_are_found(text: str) -> None:
         "Include the sources. Do not include the footnotes.",
         "Use bullet points. Do not use numbers. Write a sentence without commas.",
         "Turn upper case into lower case.",
+        "Use a formal tone. Avoid informal words.",
         "Give a short title. Give a detailed plan.",
     ],
 )
