@@ -67,16 +67,24 @@ def _folders(opened: Services) -> Folders:
 
 
 def _said(path: str) -> dict[str, Any]:
-    """A template's description and variables, or why it cannot be read."""
+    """A template's description and variables, or why it cannot be used."""
     from pathlib import Path
 
     from llmctl.prompts.templates import read
 
     try:
         template = read(Path(path))
+        variables = [*template.variables, *_undeclared(template)]
     except LlmctlError as error:
         return {"description": "", "variables": [], "error": error.message}
-    return {"description": template.description, "variables": list(template.variables), "error": None}
+    return {"description": template.description, "variables": variables, "error": None}
+
+
+def _undeclared(template: Template) -> list[str]:
+    """Variables that the text uses and the head does not name. TemplateError where it is no template."""
+    from llmctl.prompts.render import Renderer, undeclared
+
+    return undeclared(template.variables, Renderer(template).names)
 
 
 @app.command()
@@ -113,6 +121,7 @@ def _facts(template: Template) -> dict[str, Any]:
         "examples": None
         if rule is None
         else {"file": str(rule.file) if rule.file else None, "rows": len(rule.rows), "choose": rule.choose},
+        "undeclared": _undeclared(template),
         "cot": template.cot,
         "checks": list(template.checks),
         "body": template.body,
@@ -150,6 +159,7 @@ def _told(template: Template) -> str:
         if "default" not in facts_of and not facts_of["required"]:
             need = "(optional)"
         lines.append(f"-V {name}: {kind} {need}  {facts_of['help']}".rstrip())
+    lines += [f"-V {name}: string (not declared)" for name in facts["undeclared"]]
     if template.cot:
         lines.append("cot: asks for steps")
     return "\n".join([*lines, "", template.body.rstrip(), ""])

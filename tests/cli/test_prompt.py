@@ -255,3 +255,14 @@ def test_the_number_of_the_format_stays(llmctl: Run) -> None:
         found = json.loads(llmctl("prompt", part, "-t", "classify", "--json", stdin="text").stdout)
         assert found["schema"] == 1
         assert found["json_schema"]["type"] == "object"
+
+
+def test_variables_that_no_head_declares_are_shown(llmctl: Run, work: Path) -> None:
+    """Templates of `llm` declare none but those with defaults; a broken text shows in the list."""
+    (work / "prompts").mkdir()
+    (work / "prompts" / "hi.yaml").write_text("prompt: Hi $name\ndefaults: {tone: kind}\n", encoding="utf-8")
+    (work / "prompts" / "broken.md").write_text("Hi {{ name", encoding="utf-8")
+    found = {row["name"]: row for row in json.loads(llmctl("prompt", "list", "--json").stdout)["templates"]}
+    assert found["hi"]["variables"] == ["tone", "name"]
+    assert "broken.md:1" in found["broken"]["error"]
+    assert "-V name: string (not declared)" in llmctl("prompt", "show", "hi").stdout
