@@ -96,13 +96,21 @@ def usd(text: str, option: str) -> Nanos:
     return to_nanos(text.strip())
 
 
+def _overflows(text: str) -> bool:
+    """Whether a text is a number beyond all floats, such as 1e999, which JSON's readers refuse."""
+    try:
+        return math.isinf(float(text))
+    except ValueError:
+        return False
+
+
 def _value(text: str, where: str) -> Any:
     if text.strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
         raise UsageError(f"{where}: not a finite number")
     try:
         value = orjson.loads(text)
     except ValueError:
-        return text
+        value = math.inf if _overflows(text) else text
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{where}: not a finite number")
     return value

@@ -127,6 +127,7 @@ def test_usage_shows_both_calls(llmctl: Run) -> None:
         (("run",), 2, "no prompt"),
         (("run", "x", "-O", "nonsense"), 2, "not key=value"),
         (("run", "x", "-O", "temperature=nan"), 2, "finite"),
+        (("run", "x", "-O", "temperature=1e999"), 2, "finite"),
         (("run", "x", "--nope"), 2, "--nope"),
         (("nope",), 2, "nope"),
         (("run", "x", "-m", "gpt-4o-mni"), 2, "gpt-4o-mini"),
