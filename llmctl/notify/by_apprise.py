@@ -24,5 +24,9 @@ def notify(address: str, message: Message) -> None:
             "apprise does not know this kind of address",
             hint="see apprise's list of services, or use https://",
         )
-    if not service.notify(body=plain(message.text), title=plain(message.title), body_format="text"):
+    try:
+        taken = service.notify(body=plain(message.text), title=plain(message.title), body_format="text")
+    except Exception as error:  # noqa: BLE001  # a hundred services, each with its own ways to fail
+        raise Refused(type(error).__name__, again=True) from None
+    if not taken:
         raise Refused("not taken", again=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from threading import Thread
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ PAUSES_S = (0.25, 1.0, 2.0)
 """Waits between the attempts of one sending."""
 ATTEMPT_S = 4.0
 """How long a receiver may take to answer."""
+SLACK_S = 0.2
+"""So much longer whoever sends may take to say himself that it took too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def send(to: Destination, message: Message, key: str | None, until: float) -> st
         if left <= 0:
             return "no answer in time"
         try:
-            _send(to, message, key, min(left, ATTEMPT_S))
+            _within(min(left, ATTEMPT_S), lambda seconds: _send(to, message, key, seconds))
         except Refused as refused:
             if pause is None or not refused.again or time.monotonic() + pause >= until:
                 return str(refused)
@@ -101,6 +104,25 @@ def send(to: Destination, message: Message, key: str | None, until: float) -> st
         else:
             return None
     return None
+
+
+def _within(seconds: float, step: Callable[[float], None]) -> None:
+    """Raises what the step raises; Refused where it takes longer, as with a receiver that trickles."""
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            step(seconds)
+        except BaseException as error:  # noqa: BLE001  # whatever it is: for whoever waits
+            raised.append(error)
+
+    thread = Thread(target=work, name="llmctl notify", daemon=True)
+    thread.start()
+    thread.join(seconds + SLACK_S)
+    if raised:
+        raise raised[0]
+    if thread.is_alive():
+        raise Refused("no answer in time", again=True)
 
 
 def _send(to: Destination, message: Message, key: str | None, seconds: float) -> None:

@@ -135,11 +135,15 @@ def limit(rule: AlertRule) -> float:
 
 
 def broken(rule: AlertRule, value: float | None, *, firing: bool) -> bool:
-    """Whether the value is beyond the limit; once it fires, until it is back by the rule's margin."""
+    """Whether the value is beyond the limit; once it fires, until it is back by the rule's margin.
+
+    Of a share that is too low the margin is that part of the way to 1, where that is less: 1.045 is no share.
+    """
     if value is None:
         return False
     if rule.under is not None:
-        return value < rule.under * (1 + rule.margin * firing)
+        way = min(rule.under, 1 - rule.under) if rule.metric in SHARES else rule.under
+        return value < rule.under + way * rule.margin * firing
     return value > limit(rule) * (1 - rule.margin * firing)
 
 

@@ -9,7 +9,9 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -101,6 +103,23 @@ def test_nobody_there_and_nobody_answering() -> None:
         assert sent(f"http://127.0.0.1:{port}/", seconds=0.5) == "no answer in time"
         assert time.monotonic() - began < 5
     assert "refused" in (sent(f"http://127.0.0.1:{port}/") or "").lower()
+
+
+def test_a_receiver_that_trickles() -> None:
+    """A byte now and then is no answer either."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def trickle() -> None:
+            with suppress(OSError):
+                connection, _ = server.accept()
+                for _ in range(100):
+                    connection.send(b"H")
+                    time.sleep(0.1)
+
+        Thread(target=trickle, daemon=True).start()
+        began = time.monotonic()
+        assert sent(f"http://127.0.0.1:{server.getsockname()[1]}/", seconds=0.5) == "no answer in time"
+        assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,14 @@ def test_under_is_the_other_way_round() -> None:
     assert moved(episodes, watch, None, NOW + 4).ended
 
 
+def test_a_high_share_can_be_reached_again() -> None:
+    """A tenth above 0.95 is above 1: the margin is a tenth of what is left."""
+    episodes, watch = Episodes(MemoryState(At(NOW).now)), AlertRule(metric="success_rate", under=0.95)
+    assert moved(episodes, watch, 0.9, NOW).standing == "firing"
+    assert moved(episodes, watch, 0.952, NOW + 1).standing == "firing"
+    assert moved(episodes, watch, 0.96, NOW + 2).standing == "ok"
+
+
 def test_a_look_changes_nothing() -> None:
     """`alerts list` may be run by anybody at any time."""
     state = MemoryState(At(NOW).now)
