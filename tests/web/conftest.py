@@ -54,7 +54,7 @@ class Tab:
         self.page.on("request", self._sent)
 
     def _said(self, said: Any) -> None:
-        if said.type in ("error", "warning"):
+        if said.type == "error":
             self.complaints.append(said.text)
 
     def _asked(self, dialog: Any) -> None:
