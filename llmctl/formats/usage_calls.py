@@ -26,6 +26,15 @@ COLUMNS = (
     Column("ttft", "right", "ttft_s", extra=7),
 )
 
+MORE = tuple(
+    Column(name)
+    for name in (
+        *("provider", "asked", "template", "error", "finish_reason", "cached", "billed", "attempts"),
+        *("cached_tokens", "reasoning_tokens", "estimated"),
+    )
+)
+"""What only programs read."""
+
 
 def table(found: Sequence[Call], tz: str | None) -> Table:
     """A line for each call."""
@@ -38,7 +47,7 @@ def write_csv(found: Iterable[Call], tz: str | None, stream: TextIO) -> None:
     from llmctl.formats.csv import write_rows
 
     where = times.zone(tz)
-    write_rows(COLUMNS, (_call(call, where) for call in found), stream)
+    write_rows((*COLUMNS, *MORE), ((*_call(call, where), *_more(call)) for call in found), stream)
 
 
 def _call(call: Call, where: times.Zone) -> Row:
@@ -58,6 +67,13 @@ def _call(call: Call, where: times.Zone) -> Row:
         seconds(call.latency),
         seconds(call.ttft),
     ]
+
+
+def _more(call: Call) -> Row:
+    return [
+        call.provider, call.asked, call.template, call.error, call.finish, call.hit, call.billed, call.attempts,
+        call.cached_tokens, call.reasoning_tokens, call.estimated,
+    ]  # fmt: skip
 
 
 def write_json(found: Iterable[Call], query: Query, stream: TextIO) -> None:

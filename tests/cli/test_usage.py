@@ -134,8 +134,9 @@ def test_one_line_a_call(llmctl: Run, kit: Kit) -> None:
     body = json.loads(llmctl("usage", "--calls", "--json", "--limit", "2").stdout)
     assert [call["cached"] for call in body["calls"]] == [False, False]
     assert [call["status"] for call in body["calls"]] == ["failed", "ok"]
-    rows = csv.DictReader(StringIO(llmctl("usage", "--calls", "--format", "csv").stdout))
+    rows = list(csv.DictReader(StringIO(llmctl("usage", "--calls", "--format", "csv").stdout)))
     assert [row["cost_usd"] for row in rows] == ["0.001", "0.002", "0.0", "0.0", ""]
+    assert [row["cached"] or row["error"] for row in rows] == ["", "", "exact", "server_error", ""]
 
 
 def test_more_calls_than_are_shown_are_announced(llmctl: Run, home: Path) -> None:
