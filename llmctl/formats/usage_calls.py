@@ -71,8 +71,8 @@ def _call(call: Call, where: times.Zone) -> Row:
 
 def _more(call: Call) -> Row:
     return [
-        call.provider, call.asked, call.template, call.error, call.finish, call.hit, call.billed, call.attempts,
-        call.cached_tokens, call.reasoning_tokens, call.estimated,
+        call.provider, call.asked, call.template, call.error, call.finish, call.hit, call.billed,
+        call.attempts, call.cached_tokens, call.reasoning_tokens, call.estimated,
     ]  # fmt: skip
 
 
