@@ -54,8 +54,15 @@ def estimate(
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Every N-th row from the I-th on.")
     ] = None,
+    concurrency: Annotated[int | None, typer.Option("--concurrency", min=1, hidden=True)] = None,
+    rpm: Annotated[float | None, typer.Option("--rpm", hidden=True)] = None,
+    tpm: Annotated[float | None, typer.Option("--tpm", hidden=True)] = None,
+    order: Annotated[str, typer.Option("--order", hidden=True)] = "input",
+    format: Annotated[str | None, typer.Option("--format", hidden=True)] = None,
 ) -> int:
     """What it would cost: low, expected and most, without hits and doubles. Nothing is sent."""
+    # Taken so that a batch's own command line can be estimated; how fast and in which form costs nothing.
+    del concurrency, rpm, tpm, order, format
     from llmctl.batch.job import Job
     from llmctl.cli.batch import shard_of
 

@@ -239,6 +239,25 @@ def test_rows_from_a_pipe(llmctl: Run) -> None:
     assert estimate(llmctl, stdin=text)["rows"] == 1
 
 
+def test_a_batchs_command_line_is_an_estimates(llmctl: Run, rows: Rows) -> None:
+    """One word is changed, and what it costs is known."""
+    rows("a.jsonl", 3)
+    line = [
+        "a.jsonl",
+        "-o",
+        "out.jsonl",
+        "--concurrency",
+        "8",
+        "--rpm",
+        "600",
+        "--tpm",
+        "1000",
+        "--order",
+        "done",
+    ]
+    assert estimate(llmctl, *line, "--format", "openai")["to_send"] == 3
+
+
 def test_people_read_a_table(llmctl: Run, rows: Rows) -> None:
     """Rows, money, and the verdict in words."""
     rows("a.jsonl", 3)
