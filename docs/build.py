@@ -93,7 +93,11 @@ def command_parts(command: Any, path: str, inherited: set[str], level: int = 2) 
     """The parts of one command and of those below it."""
     children = getattr(command, "commands", {})
     arguments = [each for each in command.params if each.param_type_name == "argument"]
-    own = [each for each in command.params if each.param_type_name == "option" and each.name not in inherited]
+    own = [
+        each
+        for each in command.params
+        if each.param_type_name == "option" and each.name not in inherited and not each.hidden
+    ]
     words = [path, "[OPTIONS]" if own else "", *(wanted(each) for each in arguments)]
     parts = [f"{'#' * level} `{path}`", (command.help or "").strip()]
     if not children:

@@ -194,7 +194,9 @@ def _parts(found: Range) -> tuple[Any, Any, Any]:
 
 def _line(line: Line) -> list[Any]:
     history = line.history
-    source = f"{history.calls:,} calls of {history.of}" if history else "the rule: no calls yet"
+    source = "the rule: no calls yet"
+    if history:
+        source = f"{'1 call' if history.calls == 1 else f'{history.calls:,} calls'} of {history.of}"
     model = line.model if not line.step else f"{line.model} (where step {line.step} fails)"
     counted = line.tokenizer if line.exact else f"{line.tokenizer} (nearest)"
     cost = line.sums.cost
