@@ -38,7 +38,7 @@ NUMERALS = _set(
     "zero one two three four five six seven eight nine ten eleven twelve twenty thirty fifty hundred thousand"
     " million billion half double twice once first second third dozen ein eine zwei drei vier fünf"
 )
-EMPTY = _set("a an the please kindly der die das den dem le la les el los las il lo")
+EMPTY = _set("a an the der die das den dem le la les el los las il lo")
 """Words without which a prompt asks the same."""
 ASKING = re.compile(
     r"^(?:(?:hi|hello|hey|please|kindly|ok|so|well)\s+)*"
@@ -56,9 +56,10 @@ REWORDED = (
 )
 SPELLING = (
     (re.compile(r"is(e[sdr]?|ing|ation)$"), r"iz\1"),
-    (re.compile(r"our$"), "or"),
     (re.compile(r"(?<=[^s\W])s$"), ""),
 )
+AMERICAN = re.compile(r"(?<=\w{3})our\b")
+POLITE = frozenset(["please", "kindly"])
 FEWEST = 2
 """Words that differ on both sides from which two prompts may be two wordings of one question."""
 
@@ -94,7 +95,8 @@ def _words(text: str) -> list[str]:
     asked = ASKING.sub("", f"{text} ")
     for pattern, instead in REWORDED:
         asked = pattern.sub(instead, asked)
-    return asked.split() or text.split()
+    words = [word for word in AMERICAN.sub("or", asked).split() if word not in POLITE]
+    return words or text.split()
 
 
 def marks(text: str, hashed: Callable[[str], str] = str) -> Marks:

@@ -78,6 +78,7 @@ def test_what_is_encoded_is_plain() -> None:
     """The dress of a question takes part of its vector, so it is left out."""
     assert plain("Can you please tell me: the capital of FRANCE?") == "the capital of france"
     assert plain("How can I swim?") == "how swim"
+    assert plain("Name your best colour, please") == "name your best color"
     assert plain("what is") == "what is"
 
 
