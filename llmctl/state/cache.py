@@ -7,7 +7,6 @@ texts, and each value carries its own BLAKE2b checksum, so that a cut or changed
 from __future__ import annotations
 
 import re
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -189,6 +188,8 @@ class AnswerCache:
         fingerprints; all of them where neither is given, also where the cache cannot be read any more.
         """
         if before is None and requests is None:
+            import shutil
+
             gone = self.clear()
             self.close()
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -248,6 +249,8 @@ class AnswerCache:
 
 def _remove(folder: Path) -> None:
     """Deletes what diskcache made in the folder: its tables, and its values in folders of two digits."""
+    import shutil
+
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and not path.is_symlink() and TWO_DIGITS.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)

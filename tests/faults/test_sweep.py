@@ -40,6 +40,8 @@ PROFILE: dict[str, Any] = {
     "alerts": [{"metric": "error_rate", "over": 0.01, "min_calls": 1}],
     "notify": ["env:HOOK"],
 }
+OUTS = ("in.jsonl", *(f"{name}.jsonl{end}" for name in ("out", "crew") for end in ("", ".failed.jsonl")))
+"""What the user wrote, and what has the values for the user."""
 BUG = """
 import sys
 from llmctl import pipeline
@@ -106,7 +108,7 @@ def world(environ: dict[str, str], server: TestServer, work: Path, tmp_path: Pat
         yield made
         made.seen += [("alert", json.dumps(message).encode()) for message in hook.messages()]
         assert hook.messages(), "the alerts were never sent"
-        assert not list(made.leaks("in.jsonl", "out.jsonl", "out.jsonl.failed.jsonl"))
+        assert not list(made.leaks(*OUTS))
 
 
 FAULTS = {
@@ -167,6 +169,7 @@ def test_a_batch(world: World) -> None:
     world.server.script()
     world("batch", "in.jsonl", "-o", "out.jsonl", "--json", code=9)
     assert CARD in (world.work / "out.jsonl").read_text()
+    world("batch", "in.jsonl", "-o", "crew.jsonl", "--workers", "2", "--no-cache", "-v", code=9)
     world("alerts", "check", "--json", code=10)
     for args in (
         ("usage", "--calls"),
