@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from llmctl.usage.episodes import Episode
     from llmctl.watch import Alerts
 
-app = typer.Typer(help="Alerts: list, check, test.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    help="Alerts: list, check, test.", rich_markup_mode=None, no_args_is_help=True, add_completion=False
+)
 
 
 @app.command("list")
