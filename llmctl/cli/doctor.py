@@ -157,11 +157,14 @@ def _reach(base: str) -> str:
     import socket
     from urllib.parse import urlsplit
 
+    from llmctl.core.addresses import refuse_resolved
     from llmctl.core.errors import ConnectionFailed
 
     parts = urlsplit(base)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
+        places = socket.getaddrinfo(parts.hostname or "", port, type=socket.SOCK_STREAM)
+        refuse_resolved(parts.hostname or "", [str(place[4][0]) for place in places])
         socket.create_connection((parts.hostname or "", port), REACH_S).close()
     except OSError as error:
         raise ConnectionFailed(

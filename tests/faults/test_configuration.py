@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,14 +129,40 @@ def test_forbidden_addresses_are_refused_where_they_are_written(
     assert done.returncode == 3 and one_line(done.stderr)
 
 
-def test_a_name_that_leads_to_a_metadata_service_stops_a_batch(llmctl: Run, work: Path) -> None:
-    """100: it is refused when it is resolved too, before a byte is sent; and the batch does not go on."""
+def test_a_metadata_address_of_the_environment_stops_a_batch(llmctl: Run, work: Path) -> None:
+    """100: every row would fail alike, so none is tried."""
     write(work, "x", "models: {main: {model: openai/gpt-4o-mini}}\n")
     (work / "in.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
-    done = llmctl(
-        "-p", "x", "batch", "in.jsonl", "-o", "out.jsonl", env={"OPENAI_BASE_URL": "https://0xa9fea9fe/v1"}
-    )
-    assert done.returncode == 3
+    env = {"OPENAI_BASE_URL": "https://0xa9fea9fe/v1"}
+    done = llmctl("-p", "x", "batch", "in.jsonl", "-o", "out.jsonl", env=env)
+    assert done.returncode == 3 and "metadata" in done.stderr
+
+
+def test_names_are_judged_by_where_they_lead(environ: dict[str, str], work: Path) -> None:
+    """100: a name leads where its owner wants, so it is looked at whenever it is resolved."""
+    hosts = work / "hosts"
+    known = Path("/etc/hosts").read_text()
+    hosts.write_text(f"{known}\n169.254.169.254 innocent.corp\n10.1.2.3 box\n127.0.0.1 mine\n")
+    private = ["unshare", "-m", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "-"]
+    if not shutil.which("unshare") or subprocess.run([*private, "true"], capture_output=True).returncode:
+        pytest.skip("no names of one's own without a mount namespace (needs root)")
+
+    def run(base: str, *args: str) -> subprocess.CompletedProcess[str]:
+        command = [*private, sys.executable, "-m", "llmctl", "-p", "dev", *args]
+        env = {**environ, "OPENAI_BASE_URL": base}
+        return subprocess.run(
+            command, cwd=work, env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    (work / "in.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    for args in (("run", "hi"), ("batch", "in.jsonl", "-o", "out.jsonl")):
+        done = run("https://innocent.corp/v1", *args)
+        assert done.returncode == 3 and "innocent.corp leads to a cloud's metadata address" in done.stderr
+    assert "metadata" in run("https://innocent.corp/v1", "doctor").stdout
+    done = run("http://box:8000/v1", "run", "hi")
+    assert done.returncode == 3 and "plain_http: [box]" in one_line(done.stderr)
+    mine = run(environ["OPENAI_BASE_URL"].replace("127.0.0.1", "mine"), "run", "hi")
+    assert mine.returncode == 0, mine.stderr
 
 
 def test_a_key_goes_to_its_provider_alone(llmctl: Run, work: Path, server: TestServer) -> None:
