@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 MODEL = "gpt-4.1"
@@ -87,7 +88,50 @@ async def flexllm(prompts: list[str], concurrency: int) -> list[str]:
     return [str(answer) for answer in await client.chat_completions_batch(messages, max_tokens=100)]
 
 
-LOOPS = {"aiohttp": aiohttp, "litellm": litellm, "openai": openai, "flexllm": flexllm}
+async def async_batch_llm(prompts: list[str], concurrency: int) -> list[str]:
+    from async_batch_llm import llm, process_prompts
+
+    batch = await process_prompts(
+        llm(f"openai:{MODEL}", api_surface="chat_completions"), prompts, concurrency=concurrency
+    )
+    return [str(answer) for answer in batch.outputs()]
+
+
+async def curator(prompts: list[str], concurrency: int) -> list[str]:
+    """In a thread: it runs a loop of its own."""
+    return await asyncio.to_thread(_curator, prompts, concurrency)
+
+
+def _curator(prompts: list[str], concurrency: int) -> list[str]:
+    found = find_spec("litellm")  # which brings the tokenizer that curator would fetch
+    assert found is not None
+    assert found.origin is not None
+    tokenizers = Path(found.origin).parent / "litellm_core_utils" / "tokenizers"
+    os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(tokenizers))
+    from bespokelabs import curator as library
+
+    client = library.LLM(
+        model_name=MODEL,
+        backend="openai",
+        generation_params={"max_tokens": 100},
+        backend_params={
+            "base_url": os.environ["OPENAI_BASE_URL"],
+            "max_concurrent_requests": concurrency,
+            "max_requests_per_minute": 10**7,
+            "max_tokens_per_minute": 10**10,
+        },
+    )
+    return [str(row["response"]) for row in client(prompts).dataset]
+
+
+LOOPS = {
+    "aiohttp": aiohttp,
+    "litellm": litellm,
+    "openai": openai,
+    "flexllm": flexllm,
+    "async-batch-llm": async_batch_llm,
+    "curator": curator,
+}
 
 
 def main() -> None:
