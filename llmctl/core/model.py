@@ -196,8 +196,18 @@ Value = TypeVar("Value", Request, Response)
 def replace(value: Value, **changes: Any) -> Value:
     """A copy with some fields changed: `dataclasses.replace`, at a fifth of its cost for these two."""
     copy = object.__new__(type(value))
-    copy.__dict__.update(value.__dict__, **changes)
+    fields = copy.__dict__
+    fields.update(value.__dict__)
+    fields.update(changes)
     return copy
+
+
+_BLANK = Response("", "")
+
+
+def answer(**fields: Any) -> Response:
+    """A Response with these fields, at a third of what its constructor takes for two dozen of them."""
+    return replace(_BLANK, **fields)
 
 
 Send = Callable[[Request], Awaitable[Response]]

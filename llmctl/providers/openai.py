@@ -10,6 +10,7 @@ import orjson
 
 from llmctl.core.errors import BadRequest, Billed, BrokenAnswer, BrokenStream
 from llmctl.core.model import Request, Response, Target, Usage
+from llmctl.core.model import answer as made
 from llmctl.core.ports import HttpCall
 from llmctl.providers import classify
 from llmctl.providers.catalog import house
@@ -89,7 +90,7 @@ class OpenAICodec:
         if not isinstance(tools, list | tuple) or not all(isinstance(call, dict) for call in tools):
             raise BrokenAnswer(f"{request.target.model}: tool calls that are none", billed="unknown")
         usage = from_openai(answer.get("usage"))
-        return Response(
+        return made(
             text=text_of(content),
             model=answering(request.target, answer.get("model")),
             finish_reason=_word(choices[0].get("finish_reason")) or "unknown",

@@ -49,10 +49,15 @@ def retry(
     async def send(request: Request) -> Response:
         await loop()
         request = replace(request, deadline=time.monotonic() + request.target.timeouts.total)
-        call = _Call(next, request, rule, random, allowance)
+        call: _Call | None = None
+        if request.on_text is not None:
+            call = _Call(next, request, rule, random, allowance)
+            request = call.request
         try:
-            response = await call.attempt()
+            response = await next(request)
         except LlmctlError as error:
+            call = call or _Call(next, request, rule, random, allowance)
+            call.failed_with(error)
             if not call.worth_retrying(error, 1):
                 raise
             response = await call.again(clock)
@@ -93,14 +98,18 @@ class _Call:
         try:
             response = await self.next(self.request)
         except BaseException as error:
-            add_tried(error, self.tried)
-            self.tried = tried_of(error)
-            self.failed = error if isinstance(error, LlmctlError) else None
+            self.failed_with(error)
             raise
         if not self.tried:
             return response
         tried = self.tried + response.tried
         return replace(response, tried=tried, cost=total_cost(tried))
+
+    def failed_with(self, error: BaseException) -> None:
+        """An attempt's end; the error then tells of all attempts."""
+        add_tried(error, self.tried)
+        self.tried = tried_of(error)
+        self.failed = error if isinstance(error, LlmctlError) else None
 
     async def again(self, clock: Clock) -> Response:
         """tenacity's loop, entered with the first attempt already failed and worth another."""

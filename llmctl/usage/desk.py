@@ -147,7 +147,8 @@ class Desk:
         The first time, a key had to be found and a provider to be made. After that nothing comes
         between reserving and sending, and both are one write.
         """
-        self._known.add(way(held.request))
+        if not held.marked:
+            self._known.add(way(held.request))
         while not held.marked and not all(purse.open().sent(hold) for purse, hold in held.holds):
             self._release(held)
             if refused := self._hold(held):
