@@ -102,7 +102,7 @@ class BreakerRule:
     cooldown: float = duration(60.0)
     """How long it stays open before one request is tried."""
     rate: float = number(0.5, 0.01, 1)
-    """It opens too where this share of a process's calls has failed within `window`."""
+    """It opens too where this share of the calls has failed within `window`."""
     window: float = duration(60.0)
     """The time over which `rate` is taken."""
     min_calls: int = whole(20, 1)

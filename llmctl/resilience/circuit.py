@@ -7,6 +7,7 @@ a row, until when it is open, and who has the probe of that time.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,9 +28,8 @@ from llmctl.core.errors import (
 from llmctl.core.model import Request, Target
 from llmctl.core.ports import Clock, State
 from llmctl.core.profile import BreakerRule
+from llmctl.resilience.counts import LOOK_S, Counts
 
-LOOK_S = 0.5
-"""How long a look into the state is believed: other processes may open or close a breaker."""
 ASK_AGAIN_S = 0.1
 """How long to wait for another's probe before looking again."""
 FORGET_S = 600.0
@@ -40,8 +40,10 @@ USUAL = 0.05
 """The failing share below which failures in a row are taken at their word, also with nothing known."""
 SURE = 20
 """How many answers that belief weighs."""
-SLOTS = 6
-"""Parts of the window: the oldest is forgotten as a whole."""
+
+
+MORE = re.compile(r"/(probe|window)/")
+"""What is kept of a breaker besides its state."""
 
 
 def is_down(error: LlmctlError) -> bool:
@@ -92,7 +94,7 @@ class Circuits:
     def seen(self) -> list[Seen]:
         """Every breaker that the state knows of, by name."""
         found = self.state().find("breaker/")
-        names = sorted({key.split("/", 1)[1].rpartition("/")[0] for key in found if "/probe/" not in key})
+        names = sorted({key.split("/", 1)[1].rpartition("/")[0] for key in found if not MORE.search(key)})
         return [
             self._seen(name, found.get(f"breaker/{name}/until"), found.get(f"breaker/{name}/down") or 0)
             for name in names
@@ -117,8 +119,8 @@ class Circuits:
 
     def reset(self, name: str) -> None:
         """Closes the breaker of that name, in the state."""
-        for what in ("until", "down"):
-            self.state().delete(f"breaker/{name}/{what}")
+        for key in self.state().find(f"breaker/{name}/"):
+            self.state().delete(key)
 
 
 class Circuit:
@@ -138,7 +140,7 @@ class Circuit:
         self._look_at = float("-inf")
         self._probe = ""
         self._why = ""
-        self._counts = Counts(rule.window, clock)
+        self._counts = Counts(self._key, rule, state, clock)
 
     def ask(self) -> float | None:
         """None: go ahead. 0.0: go ahead, as the one probe. Else the seconds after which to ask again."""
@@ -165,7 +167,7 @@ class Circuit:
 
     def went_well(self) -> None:
         """An answer came, of whatever kind: the provider is there."""
-        self._counts.good += 1
+        self._counts.well()
         self._well_at = self._clock.monotonic()
         if self._marked:
             self._close()
@@ -185,16 +187,20 @@ class Circuit:
         Of those in a row is only what was sent after the last answer: many that stalled together end
         together, long after others have shown that the provider is there.
         """
-        self._counts.bad += 1
+        self._counts.failed()
         latency = error.tried[-1].latency if error.tried else 0.0
-        if self._clock.monotonic() - latency < self._well_at and not probe and not self._mostly_failing():
+        if (
+            self._clock.monotonic() - latency < self._well_at
+            and not probe
+            and not self._counts.mostly_failing()
+        ):
             return
         state = self._state()
         in_a_row = state.add(f"{self._key}/down", 1, ttl=FORGET_S) or 1
         self._marked = True
         self._why = error.type
         until = state.get(f"{self._key}/until")
-        if probe or (until is None and (in_a_row >= self._enough(in_a_row) or self._mostly_failing())):
+        if probe or (until is None and (in_a_row >= self._enough(in_a_row) or self._counts.mostly_failing())):
             self._open()
 
     def give_up_probe(self) -> None:
@@ -221,19 +227,21 @@ class Circuit:
         self._until = state.get(f"{self._key}/until")
         self._marked = self._until is not None or state.get(f"{self._key}/down") is not None
         self._look_at = now + LOOK_S
-        self._counts.turn(now)
+        self._counts.look(now)
         return self._until
 
     def _open(self) -> None:
         until = round((self._clock.now() + self.rule.cooldown) * 1000)
         self._state().set(f"{self._key}/until", until, ttl=self.rule.cooldown + KEEP_S)
         self._until = until
-        self._counts.clear()
+        self._counts.forget()
 
     def _close(self) -> None:
         state = self._state()
         state.delete(f"{self._key}/until")
         state.delete(f"{self._key}/down")
+        if self._until is not None:
+            self._counts.forget()
         self._until, self._marked = None, False
 
     def _enough(self, in_a_row: int) -> float:
@@ -246,38 +254,6 @@ class Circuit:
         before = max(0, bad - in_a_row)
         share = (before + USUAL * SURE) / (good + before + SURE)
         return self.rule.failures * max(1.0, log(USUAL) / log(share))
-
-    def _mostly_failing(self) -> bool:
-        good, bad = self._counts.sums()
-        calls = good + bad
-        return calls >= self.rule.min_calls and bad >= self.rule.rate * calls
-
-
-class Counts:
-    """How this process's calls ended within the window, in slots that are forgotten one by one."""
-
-    def __init__(self, window: float, clock: Clock) -> None:
-        self.good = self.bad = 0
-        self._slot = max(window, 1.0) / SLOTS
-        self._turn_at = clock.monotonic() + self._slot
-        self._past: list[tuple[int, int]] = []
-
-    def turn(self, now: float) -> None:
-        """Begins new slots as time has gone by."""
-        while now >= self._turn_at:
-            self._past = [*self._past, (self.good, self.bad)][-(SLOTS - 1) :]
-            self.good = self.bad = 0
-            self._turn_at += self._slot
-            if now - self._turn_at > SLOTS * self._slot:
-                self._past = []
-                self._turn_at = now + self._slot
-
-    def sums(self) -> tuple[int, int]:
-        return self.good + sum(each[0] for each in self._past), self.bad + sum(each[1] for each in self._past)
-
-    def clear(self) -> None:
-        self.good = self.bad = 0
-        self._past = []
 
 
 def clock_time(at: float) -> str:

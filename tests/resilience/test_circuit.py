@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmctl.core.errors import LlmctlError, ProviderTimeout, ServerError
 from llmctl.core.model import Attempt, Target
 from llmctl.core.profile import BreakerRule
-from llmctl.resilience.circuit import Circuit
+from llmctl.resilience.circuit import Circuit, Circuits
 from llmctl.state.memory import MemoryState
 
 TARGET = Target("main", "openai/gpt-4o-mini", "openai", "http://127.0.0.1:1/v1", ("env:KEY",))
@@ -104,3 +104,44 @@ def test_a_share_of_failures_opens_it_too() -> None:
     house.clock.at += 0.5
     circuit.ended(failed())
     assert circuit.ask() is not None
+
+
+def test_the_share_is_that_of_all_processes() -> None:
+    """A loop in a shell is a process for each call; two of three fail, never five in a row."""
+    house = House()
+    opened = None
+    for number in range(40):
+        house.clock.at += 0.5
+        circuit = house.process()
+        if circuit.ask() is not None:
+            opened = number
+            break
+        if number % 3 == 2:
+            circuit.went_well()
+        else:
+            circuit.ended(failed())
+    assert opened is not None and 20 <= opened <= 23
+
+
+def test_a_share_that_was_long_ago_is_forgotten() -> None:
+    """The window moves on; and so it does when the breaker has closed again."""
+    house = House()
+    for number in range(40):
+        house.clock.at += 4
+        circuit = house.process()
+        assert circuit.ask() is None
+        if number % 2:
+            circuit.went_well()
+        else:
+            circuit.ended(failed())
+
+
+def test_a_reset_forgets_all_of_it() -> None:
+    """Also what was counted, or the next failure would open it again."""
+    house = House(BreakerRule(failures=100, min_calls=4))
+    for _ in range(4):
+        house.process().ended(failed())
+    circuits = Circuits(house.rule, lambda: house.state, house.clock)
+    assert [each.state for each in circuits.seen()] == ["open"]
+    circuits.reset(circuits.seen()[0].name)
+    assert (circuits.seen(), house.state.find("breaker/")) == ([], {})
