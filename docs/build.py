@@ -93,11 +93,7 @@ def command_parts(command: Any, path: str, inherited: set[str], level: int = 2) 
     """The parts of one command and of those below it."""
     children = getattr(command, "commands", {})
     arguments = [each for each in command.params if each.param_type_name == "argument"]
-    own = [
-        each
-        for each in command.params
-        if each.param_type_name == "option" and each.name not in inherited and not each.hidden
-    ]
+    own = own_options(command, inherited)
     words = [path, "[OPTIONS]" if own else "", *(wanted(each) for each in arguments)]
     parts = [f"{'#' * level} `{path}`", (command.help or "").strip()]
     if not children:
@@ -114,12 +110,17 @@ def wanted(argument: Any) -> str:
     return name if argument.required else f"[{name}]"
 
 
+def own_options(command: Any, without: set[str]) -> list[Any]:
+    """The options of a command itself that its help shows."""
+    options = [each for each in command.params if each.param_type_name == "option"]
+    return [each for each in options if each.name not in without and not each.hidden]
+
+
 def option_table(command: Any, without: set[str] | None = None) -> str:
     """Options, meaning, default and variable; empty where there is no option."""
     rows = [
         f"| {spelled(each)} | {cell(each.help or '')} | {default_of(each)} | {variable_of(each)} |"
-        for each in command.params
-        if each.param_type_name == "option" and each.name not in (without or ())
+        for each in own_options(command, without or set())
     ]
     head = "| option | meaning | default | variable |\n|---|---|---|---|\n"
     return head + "\n".join(rows) if rows else ""
