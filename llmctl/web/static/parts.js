@@ -79,7 +79,7 @@ export function batches(found) {
     const line = row(
       name(each.input),
       state(ended, tone),
-      meter([[each.rows ? (each.finished - failed) / each.rows : 0, each.state === "running" ? "" : "ok"], [each.rows ? failed / each.rows : 0, "bad"]], `${share(done, 0)} done`),
+      meter([[each.rows ? (each.finished - failed) / each.rows : 0, each.state === "running" ? "" : each.exit_code === 0 ? "ok" : "warn"], [each.rows ? failed / each.rows : 0, "bad"]], `${share(done, 0)} done`),
       note(`${count(each.finished)} of ${count(each.rows)} rows${failed ? `, ${count(failed)} failed` : ""}, ${each.rows_per_s.toFixed(1)}/s, ${money(each.cost_usd)}${left}`),
     );
     line.dataset.run = each.run_id;
