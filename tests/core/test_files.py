@@ -82,6 +82,7 @@ def test_what_belongs_to_others_is_refused(tmp_path: Path) -> None:
         os.chown(tmp_path / name, 12345, 12345)
     with pytest.raises(StorageError, match="another user"):
         private_folder(tmp_path / "folder")
+    assert private_folder(tmp_path / "folder", link=True)  # a host's folder as the home of a container
     with pytest.raises(StorageError, match="another user"):
         private_file(tmp_path / "file")
     with pytest.raises(StorageError, match="another user"):
