@@ -51,6 +51,8 @@ ADD = """
 """In diskcache's own tables (5.6), at a third of what `get` and `set` take for one small text."""
 ASKED = "asked"
 DESCRIBED = 1_000
+APART_S = 1e-6
+"""Between the ends of a group's entries: diskcache removes a hundred at a time, and then what ends later."""
 STORED = ("text", "model", "finish_reason", "reasoning", "tool_calls", "parsed", "cost", "warnings", "body")
 
 
@@ -80,6 +82,9 @@ class AnswerCache:
         self._group = group
         self._waiting: dict[str, Response] = {}
         self._due = 0.0
+        self._view: sqlite3.Connection | None = None
+        """In a group: where a look into the cache is open. All looks until the next tick see one state of it,
+        since opening and closing one for each takes longer than looking."""
         self._written = 0
         self._parts: dict[str, dict[str, Any]] = {}
         self._described = 0
@@ -126,6 +131,7 @@ class AnswerCache:
 
     def tick(self) -> None:
         """Writes what `set` has gathered, where it is much or has waited for long."""
+        self._close_view()
         if len(self._waiting) >= GATHERED or time.monotonic() >= self._due:
             self.flush()
 
@@ -137,16 +143,32 @@ class AnswerCache:
             self._try(self._write, gathered)
 
     def _find(self, store: Any, name: str) -> object:
-        found = store._sql(FIND, (name, time.time())).fetchone()
+        looked = (self._view or self._open_view(store)).execute if self._group else store._sql
+        found = looked(FIND, (name, time.time())).fetchone()
         if found is None or found[0] == MODE_RAW:
             return found and found[1]
         return store.get(name)
 
+    def _open_view(self, store: Any) -> sqlite3.Connection:
+        view: sqlite3.Connection = store._con
+        view.execute("BEGIN")
+        self._view = view
+        return view
+
+    def _close_view(self) -> None:
+        view, self._view = self._view, None
+        if view is not None and view.in_transaction:
+            view.execute("COMMIT")
+
     def _write(self, store: Any, gathered: Mapping[str, Response]) -> None:
         now = time.time()
-        until = None if self.ttl is None else now + self.ttl
+        ends = None if self.ttl is None else now + self.ttl
         packed = dict(self._packed(key, response) for key, response in gathered.items())
-        small = [(name, now, until, now, text) for name, text in packed.items() if len(text) < IN_FILES]
+        small = [
+            (name, now, ends and ends + place * APART_S, now, text)
+            for place, (name, text) in enumerate(packed.items())
+            if len(text) < IN_FILES
+        ]
         with store.transact():
             added = store._con.executemany(ADD, small).rowcount if small else 0
             rest = packed if added < len(small) else packed.keys() - {row[0] for row in small}
@@ -226,6 +248,8 @@ class AnswerCache:
         try:
             if self._store is None:
                 self._store = _open(self.folder, self.max_bytes, culling=not self._group)
+            if self._view is not None and use != self._find:
+                self._close_view()
             return use(self._store, *given)
         except diskcache.Timeout:
             self._complain("is locked by another process")

@@ -1,0 +1,118 @@
+"""The cache of a batch: entries written in groups are those that diskcache itself would have written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import diskcache
+import pytest
+
+from llmctl.core.model import Response, Usage
+from llmctl.state import cache as module
+from llmctl.state.cache import AnswerCache
+
+KEYS = [f"{number:064x}" for number in range(200)]
+
+
+def answer(text: str) -> Response:
+    return Response(text, "openai/gpt-4.1", usage=Usage(3, 4), cost=70)
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Callable[..., AnswerCache]:
+    """One more process's handle to the same cache."""
+    warnings: list[str] = []
+
+    def make(*, group: bool = True, ttl: float | None = 60) -> AnswerCache:
+        return AnswerCache(tmp_path / "cache", ttl, 2**30, warnings.append, group=group)
+
+    return make
+
+
+def text_of(cache: AnswerCache, key: str) -> str | None:
+    found = cache.get(key)
+    return None if found is None else found.text
+
+
+def test_what_is_written_in_a_group_is_read_one_by_one(opened: Callable[..., AnswerCache]) -> None:
+    """Small values stand in the table, large ones in files; another process finds both."""
+    grouped, alone = opened(), opened(group=False)
+    texts = {key: ("x" * 50_000 if place % 50 == 0 else f"answer {place}") for place, key in enumerate(KEYS)}
+    for key, text in texts.items():
+        grouped.set(key, answer(text))
+    grouped.flush()
+    assert {key: text_of(alone, key) for key in KEYS} == texts
+    assert alone.stats()["entries"] == len(KEYS)
+
+
+def test_diskcache_counts_and_expires_grouped_entries(
+    opened: Callable[..., AnswerCache], tmp_path: Path
+) -> None:
+    """Its own bookkeeping has to know of rows that it has not written, or the cache would grow for ever."""
+    grouped = opened(ttl=0.0)
+    for key in KEYS:
+        grouped.set(key, answer("gone at once"))
+    grouped.flush()
+    with diskcache.Cache(str(tmp_path / "cache")) as plain:
+        assert len(plain) == len(KEYS)
+        assert plain.check() == []
+        assert plain.expire() == len(KEYS)
+        assert len(plain) == 0
+    assert all(grouped.get(key) is None for key in KEYS)
+
+
+@pytest.mark.parametrize("size", [10, 50_000])
+def test_a_refreshed_answer_takes_the_old_ones_place(
+    opened: Callable[..., AnswerCache], size: int, tmp_path: Path
+) -> None:
+    """Also a small one in the place of a large one, whose file must go."""
+    grouped = opened()
+    grouped.set(KEYS[0], answer("o" * size))
+    grouped.flush()
+    grouped.set(KEYS[0], answer("new"))
+    grouped.set(KEYS[1], answer("other"))
+    grouped.flush()
+    fresh = opened()
+    assert (text_of(fresh, KEYS[0]), text_of(fresh, KEYS[1])) == ("new", "other")
+    assert list((tmp_path / "cache").rglob("*.val")) == []
+
+
+def test_it_sees_what_others_wrote_after_a_tick(opened: Callable[..., AnswerCache]) -> None:
+    """Looks share one view of the cache for a moment, and for no longer."""
+    grouped, alone = opened(), opened(group=False)
+    assert text_of(grouped, KEYS[0]) is None
+    alone.set(KEYS[0], answer("of another process"))
+    grouped.tick()
+    assert text_of(grouped, KEYS[0]) == "of another process"
+
+
+def test_it_sees_its_own_at_once(opened: Callable[..., AnswerCache]) -> None:
+    """Written or still waiting: the same question is not paid for twice."""
+    grouped = opened()
+    assert text_of(grouped, KEYS[0]) is None
+    grouped.set(KEYS[0], answer("mine"))
+    assert text_of(grouped, KEYS[0]) == "mine"
+    grouped.flush()
+    assert text_of(grouped, KEYS[0]) == "mine"
+
+
+def test_it_writes_when_it_is_much_or_has_waited(
+    opened: Callable[..., AnswerCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick is cheap; many entries are not kept in memory, and few not for long."""
+    monkeypatch.setattr(module, "GATHERED", 10)
+    grouped, alone = opened(), opened(group=False)
+    grouped.flush()
+    for key in KEYS[:9]:
+        grouped.set(key, answer("waits"))
+    grouped.tick()
+    assert text_of(alone, KEYS[0]) is None
+    grouped.set(KEYS[9], answer("the tenth"))
+    grouped.tick()
+    assert text_of(alone, KEYS[0]) == "waits"
+    monkeypatch.setattr(module, "GATHERED_S", 0.0)
+    grouped.flush()
+    grouped.set(KEYS[10], answer("late"))
+    grouped.tick()
+    assert text_of(alone, KEYS[10]) == "late"
