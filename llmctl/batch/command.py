@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +22,7 @@ from llmctl.batch.rows import Row, parse
 from llmctl.batch.runner import Runner
 from llmctl.batch.running import Running
 from llmctl.batch.source import Source
-from llmctl.batch.store import Store, digest_of, digest_of_file
+from llmctl.batch.store import Store, closing, digest_of, digest_of_file
 from llmctl.batch.tally import Tally
 from llmctl.core.errors import Interrupted, LlmctlError, PromptRefused, StorageError, UsageError
 from llmctl.core.loop import loop
@@ -100,8 +100,10 @@ class Batch:
         """LlmctlError for what is wrong before anything is sent; later reasons are in the Outcome."""
         try:
             guard_files(self.job, self.source)
-            total = self._look()
             self.context = self.job.context(self.services)
+            if (done := closing(self.job)) is not None and self._finished(done):
+                return self._again(done)  # nothing has to be read but the files' bytes
+            total = self._look()
             self.store = Store(self.job, total)
             try:
                 outcome = await self._run(total)
@@ -116,9 +118,8 @@ class Batch:
             await self.services.close()
 
     async def _run(self, total: int) -> Outcome:
-        if self._finished():
-            assert self.store.done is not None
-            return Outcome(self.tally, None, self._again(self.store.done["summary"]), already=True)
+        if self.store.done is not None and self._finished(self.store.done):
+            return self._again(self.store.done)
         guard_output(self.job, self.store)
         self.services.ledger.prepare()
         self.services.listen()
@@ -148,10 +149,10 @@ class Batch:
         check_ids(ids, self.source.name)
         return count
 
-    def _finished(self) -> bool:
+    def _finished(self, done: Mapping[str, Any]) -> bool:
         """Whether this very command has been done: same input, same settings, OUT untouched."""
-        done, out = self.store.done, self.job.out
-        if done is None or out is None or done["context"] != self.context or not out.is_file():
+        out = self.job.out
+        if out is None or done["context"] != self.context or not out.is_file():
             return False
         wants_more = done["summary"]["pending"] or (self.job.retry_failed and done["failed_out"])
         return (
@@ -161,10 +162,11 @@ class Batch:
             and done["failed_out"] == digest_of(self.job.failed_out)
         )
 
-    def _again(self, summary: dict[str, Any]) -> dict[str, Any]:
-        nothing = self.tally.envelope()
+    def _again(self, done: Mapping[str, Any]) -> Outcome:
+        summary = done["summary"]
         kept = {name: summary[name] for name in ("rows", "ok", "failed", "refused", "pending")}
-        return {**nothing, **kept, "resumed": summary["rows"]}
+        sums = {**self.tally.envelope(), **kept, "resumed": summary["rows"]}
+        return Outcome(self.tally, None, sums, already=True)
 
     async def _go(self) -> Outcome:
         import asyncio

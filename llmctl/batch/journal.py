@@ -25,6 +25,8 @@ VERSION = 1
 HEAD = 8 + 1 + 1 + 1
 KEY = 32
 NO_KEY = "-"
+END = 65_536
+"""Bytes in which the last record is looked for; the one that closes a batch is far shorter."""
 TORN_HEAD = re.compile(rb"(?:[0-9a-f]{0,8}|[0-9a-f]{8} |[0-9a-f]{8} h.{0,512})\Z", re.DOTALL)
 
 
@@ -134,6 +136,18 @@ class Journal:
             f"{self.path}: {error.strerror}",
             hint="what is finished is kept: make room and run the same command again",
         )
+
+
+def last(path: Path) -> Record | None:
+    """The last record, None where the file is not there, is cut, or ends in something longer than END."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = os.pread(file.fileno(), END, max(0, size - END))
+    except OSError:
+        return None
+    begins = data.rfind(b"\n", 0, len(data) - 1) + 1
+    return parse(data[begins:], size - len(data) + begins) if begins else None
 
 
 def look(path: Path) -> Iterator[Record]:

@@ -10,7 +10,7 @@ import orjson
 
 from llmctl.batch.index import Known, Offsets, Rows
 from llmctl.batch.job import Job
-from llmctl.batch.journal import KEY, NO_KEY, VERSION, Journal, Record, look
+from llmctl.batch.journal import KEY, NO_KEY, VERSION, Journal, Record, last, look
 from llmctl.batch.source import Source
 from llmctl.core.errors import StorageError
 
@@ -140,6 +140,15 @@ def finished(job: Job) -> Known | None:
         elif record.kind == HEAD and orjson.loads(record.payload).get("version") != VERSION:
             raise foreign(job.journal)
     return known
+
+
+def closing(job: Job) -> dict[str, Any] | None:
+    """What the last finish wrote about itself, where nothing stands behind it: read at the journal's end."""
+    if job.journal is None or job.restart:
+        return None
+    record = last(job.journal)
+    found: dict[str, Any] | None = orjson.loads(record.payload) if record and record.kind == DONE else None
+    return found
 
 
 def digest_of(path: Path | None) -> str | None:

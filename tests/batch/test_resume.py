@@ -38,6 +38,20 @@ def test_a_finished_batch_sends_nothing(
     assert requests(server) == 10
 
 
+def test_a_finished_batch_is_known_by_its_journals_end(
+    finished: list[dict[str, Any]], llmctl: Run, server: TestServer, work: Path
+) -> None:
+    """A million finished rows are not read again: the journal's last line and the files' bytes tell."""
+    journal = work / "out.jsonl.journal"
+    data = journal.read_bytes()
+    journal.write_bytes(data.replace(b"question 3", b"question X"))
+    again = llmctl(*ARGS)
+    assert "all 10 rows were finished before; nothing was sent" in again.stderr
+    (work / "out.jsonl").write_bytes((work / "out.jsonl").read_bytes() + b"\n")
+    assert llmctl(*ARGS).returncode == 3, "an OUT that was changed by hand is not taken for finished"
+    assert requests(server) == 10
+
+
 CHANGES: dict[str, tuple[Any, int, int]] = {
     "edited": (lambda rows: [*rows[:3], {"prompt": "another"}, *rows[4:]], 1, 1),
     "inserted": (lambda rows: [*rows[:3], {"prompt": "new"}, *rows[3:]], 1, 1),
