@@ -172,7 +172,7 @@ class Services:
         from llmctl.core.files import private_folder
         from llmctl.state.numbers import numbers
 
-        return numbers(private_folder(self.home), self.clock.now)
+        return numbers(private_folder(self.home, link=True), self.clock.now)
 
     @cached_property
     def prices(self) -> PriceBook:

@@ -7,6 +7,7 @@ the batch: what cannot be written is left unsaid.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +19,7 @@ import orjson
 
 from llmctl.batch.tally import Tally
 from llmctl.core.errors import LlmctlError
-from llmctl.core.files import private_folder
+from llmctl.core.files import private_folder, private_open
 from llmctl.state import owner
 
 FOLDER = "running"
@@ -60,7 +61,8 @@ class Running:
                 _forget(self.path.parent)
                 self._began = True
             beside = self.path.with_suffix(".new")
-            beside.write_bytes(orjson.dumps(body))
+            with private_open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "wb") as file:
+                file.write(orjson.dumps(body))
             beside.replace(self.path)
 
 

@@ -106,3 +106,24 @@ def test_fault_75_any_umask(environ: dict[str, str], work: Path, home: Path) -> 
     names = {path.name for path in made}
     assert {"ledger.db", "cache.db", "llmctl.log", "out.jsonl", "out.jsonl.journal", "usage.csv"} <= names
     assert any(name.startswith("crash-") for name in names) and any(name.endswith(".val") for name in names)
+
+
+def test_fault_75_the_library_under_any_umask(environ: dict[str, str], work: Path, home: Path) -> None:
+    """Its host's umask stays what it was, and what it writes is private, in a linked home too."""
+    code = (
+        "import os; os.umask(0)\n"
+        "from llmctl import Client\n"
+        "with Client(profile='dev') as client:\n"
+        "    client.run('x' * 40_000); list(client.batch(['a'], journal='j'))\n"
+        "assert os.umask(0) == 0"
+    )
+    (work / "real").mkdir()
+    home.symlink_to(work / "real")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=work, env=environ, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    made = [work / "j", work / "real", *(work / "real").rglob("*")]
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in made}
+    assert {"ledger.db", "cache.db", "llmctl.log", "running", "j"} <= modes.keys()
+    assert not {path.name for path in made if modes[path.name] != ("0o700" if path.is_dir() else "0o600")}
