@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llmctl.core.model import Request, Target
 
 if TYPE_CHECKING:
+    from asyncio import Future
+
     from llmctl.core.ports import Provider
     from llmctl.services import Services
 
@@ -19,6 +21,7 @@ class Connections:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._providers: dict[tuple[str, str | None, tuple[tuple[str, str], ...]], Provider] = {}
+        self._loading: Future[Any] | None = None
 
     @cached_property
     def _gate(self) -> Any:
@@ -33,12 +36,28 @@ class Connections:
         self._services.listen()
         return Wire(self._services.profile.max_answer_bytes, self._gate)
 
-    def provider_of(self, target: Target) -> Provider:
+    async def provider_of(self, target: Target) -> Provider:
         """The target's provider, made once."""
         key = (target.model, target.api_base, tuple(target.headers.items()))
         if key not in self._providers:
+            await self._ready(target)
+        if key not in self._providers:
             self._providers[key] = self._make_provider(self.opened(target))
         return self._providers[key]
+
+    async def _ready(self, target: Target) -> None:
+        """Loads litellm where the target needs it, in one thread: meanwhile other answers come in."""
+        from llmctl.providers.catalog import house
+
+        if house(target.provider).route not in ("codec", "sdk"):
+            return
+        import asyncio
+
+        if self._loading is None or self._loading.cancelled():
+            from llmctl.providers.litellm import load
+
+            self._loading = asyncio.ensure_future(asyncio.to_thread(load))
+        await asyncio.shield(self._loading)
 
     def opened(self, target: Target) -> Target:
         """The target with the values of those headers that are references. AuthError where one has none."""

@@ -53,7 +53,8 @@ class LlmctlError(Exception):
 
     `status` is the provider's HTTP status, `retry_after` seconds from now that the provider asked
     to wait, `billed` whether the failed attempt may cost money, `response` what was understood of
-    an answer that was judged unusable (its usage and cost count), `tried` every attempt so far.
+    an answer that was judged unusable (its usage and cost count), `tried` every attempt so far,
+    `waited` the seconds of the last one before it went out that are no part of the call's total.
     """
 
     type = "error"
@@ -83,6 +84,7 @@ class LlmctlError(Exception):
         self.billed: Billed = billed
         self.response = response
         self.tried: tuple[Attempt, ...] = ()
+        self.waited = 0.0
 
     def envelope(self) -> dict[str, Any]:
         """The `error` object of the JSON envelope; `retry_after_s` in seconds.

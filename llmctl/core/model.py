@@ -108,6 +108,13 @@ class Request:
         return self.renderer.template.name if self.renderer is not None else None
 
 
+def later(request: Request, seconds: float) -> Request:
+    """The request with a deadline so much later, where it has one."""
+    if request.deadline is None or not seconds:
+        return request
+    return replace(request, deadline=request.deadline + seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens. Every kind is part of the input or of the output, never besides it.

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from llmctl.core.errors import BreakerOpen, LlmctlError
-from llmctl.core.model import Request, Response, Send, replace
+from llmctl.core.model import Request, Response, Send, later, replace
 from llmctl.core.ports import Clock
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def breaker(next: Send, circuits: Circuits, clock: Clock, patient: bool) -> Send
             probe = wait is not None and await _wait(request, circuit, wait, clock, patient)
             try:
                 response = await next(replace(request, probe=True) if probe else request)
-            except BreakerOpen:
-                continue  # it opened while the request waited for its turn: nothing was sent
+            except BreakerOpen as opened:  # while the request waited for its turn: nothing was sent
+                request = later(request, opened.waited)
             except LlmctlError as error:
                 circuit.ended(error, probe=probe)
                 raise
@@ -36,8 +36,9 @@ def breaker(next: Send, circuits: Circuits, clock: Clock, patient: bool) -> Send
                 if probe:
                     circuit.give_up_probe()
                 raise
-            circuit.went_well()
-            return response
+            else:
+                circuit.went_well()
+                return response
 
     return send
 

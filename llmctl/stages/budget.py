@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from llmctl.core.errors import LlmctlError
-from llmctl.core.model import Attempt, Request, Response, Send, replace
+from llmctl.core.model import Attempt, Request, Response, Send, later, replace
 from llmctl.core.money import Nanos
 
 if TYPE_CHECKING:
@@ -32,11 +32,12 @@ def budget(next: Send, desk: Desk | None, most: Callable[[Request], Nanos]) -> S
         if amount == 0:
             return await next(request)
         held, waited = await desk.reserve(request, amount)
-        if waited and request.deadline is not None:
-            request = replace(request, deadline=request.deadline + waited)
+        if waited:
+            request = later(request, waited)
         try:
             response = await next(replace(request, reserved=amount, on_sent=lambda: desk.sent(held)))
         except LlmctlError as error:
+            error.waited += waited
             desk.settle(held, spent(error.tried, amount) if held.sent else 0)
             raise
         except BaseException:  # cancelled or interrupted: what went out may be billed

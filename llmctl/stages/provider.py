@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from llmctl.core.errors import ConfigError, Interrupted, LlmctlError, add_tried
-from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage, replace
+from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage, later, replace
 from llmctl.core.money import Nanos
 from llmctl.core.ports import Clock, Judge, Ledger, Provider
 from llmctl.stages.record import written
 
 Price = Callable[[str, str, Usage, float], Nanos | None]
 """(model that answered, model that was asked, usage, Unix seconds) -> cost; None: no price is known."""
+MOMENT_S = 0.001
+"""What took no longer is not worth a copy of the request."""
 
 
 def provider(
-    provider_of: Callable[[Target], Provider],
+    provider_of: Callable[[Target], Awaitable[Provider]],
     secret: Callable[[str], str],
     price: Price,
     judge: Judge,
     ledger: Ledger,
     clock: Clock,
 ) -> Send:
-    """Sends once. The ledger knows of it before a byte leaves, and of its end."""
+    """Sends once. The ledger knows of it before a byte leaves, and of its end.
+
+    The time that a provider takes to be made here is added to the call's deadline.
+    """
 
     async def send(request: Request) -> Response:
         key = secret(bound(request)) if request.key is not None else None
-        via = provider_of(request.target)
+        began = time.monotonic()
+        via = await provider_of(request.target)
+        waited = time.monotonic() - began
+        if waited > MOMENT_S:
+            request = later(request, waited)
         row = ledger.sent(request)
         started, at = time.monotonic(), clock.now()
 
@@ -40,7 +49,7 @@ def provider(
             response = judge.answer(request, await via.send(request, key))
         except LlmctlError as error:
             judge.error(request, error, key)
-            error.tried = (attempt(error),)
+            error.tried, error.waited = (attempt(error),), waited
             ledger.settled(row, error.tried[0])
             raise
         except BaseException as error:  # cancelled or interrupted: it was sent, so it may be billed

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llmctl.core.errors import LlmctlError, RateLimited
-from llmctl.core.model import Request, Response, Send, replace
+from llmctl.core.model import Request, Response, Send, later
 
 if TYPE_CHECKING:
     from llmctl.resilience.pace import Paces
@@ -35,9 +35,10 @@ def rate(next: Send, paces: Paces, refuse: Callable[[Request], None]) -> Send:
         try:
             if waited > MOMENT_S:
                 refuse(request)
-                request = _later(request, waited)
+                request = later(request, waited)
             response = await next(request)
         except LlmctlError as error:
+            error.waited += waited
             if isinstance(error, RateLimited):
                 pace.window.refused(sent_at)
             pace.failed(error, tokens)
@@ -48,9 +49,3 @@ def rate(next: Send, paces: Paces, refuse: Callable[[Request], None]) -> Send:
         return response
 
     return send
-
-
-def _later(request: Request, seconds: float) -> Request:
-    if request.deadline is None:
-        return request
-    return replace(request, deadline=request.deadline + seconds)

@@ -11,7 +11,7 @@ import time
 
 from llmctl.core.errors import LlmctlError, RateLimited, add_tried, tried_of
 from llmctl.core.loop import loop
-from llmctl.core.model import Attempt, OnText, Request, Response, Send, replace
+from llmctl.core.model import Attempt, OnText, Request, Response, Send, later, replace
 from llmctl.core.money import Nanos
 from llmctl.core.ports import Clock, Random
 from llmctl.core.profile import RetryRule
@@ -110,6 +110,8 @@ class _Call:
         add_tried(error, self.tried)
         self.tried = tried_of(error)
         self.failed = error if isinstance(error, LlmctlError) else None
+        if self.failed is not None:
+            self.request = later(self.request, self.failed.waited)
 
     async def again(self, clock: Clock) -> Response:
         """tenacity's loop, entered with the first attempt already failed and worth another."""

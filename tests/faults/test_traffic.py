@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -112,6 +113,32 @@ def test_what_is_waited_for_a_turn_is_no_part_of_the_total(table: Table) -> None
     code, summary, _ = table.batch()
     assert (code, summary["ok"]) == (0, 10)
     assert summary["wall_s"] > 3
+
+
+def test_what_waited_for_its_turn_is_still_tried_again(table: Table) -> None:
+    """A row that waited longer than a call's total has had none of it yet when its first attempt fails."""
+    table.profile(timeout=2, limits={"rpm": 120})
+    table.rows(9)
+    table.server.script(match=[{"contains": "row 8", "queue": ["status:500"]}])
+    code, _, err = table.batch("--concurrency", "9")
+    assert code == 0, err
+    assert table.answers()[8]["attempts"] == 2
+
+
+def test_loading_a_providers_knowledge_is_no_part_of_the_total(table: Table) -> None:
+    """It takes seconds that the provider has not had: a short total would mean that nothing is ever sent."""
+    table.profile(models={"main": "anthropic/claude-sonnet-4-5"}, timeout=1)
+    done = table.run("run", "hello")
+    assert (done.returncode, done.stdout) == (0, "echo: hello\n"), done.stderr
+
+
+def test_loading_a_providers_knowledge_holds_nobody_up(table: Table) -> None:
+    """The rows of other models are asked meanwhile; their time limits must not run out over it."""
+    table.profile(models={"main": "anthropic/claude-sonnet-4-5", "other": "openai/gpt-4o-mini"})
+    rows = [{"prompt": f"row {n}", "model": "other" if n % 2 else "main"} for n in range(20)]
+    (table.work / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert table.batch("--concurrency", "20")[0] == 0
+    assert table.models_asked() == ["gpt-4o-mini"] * 10 + ["claude-sonnet-4-5"] * 10
 
 
 def test_tokens_a_minute_are_kept_and_corrected(table: Table) -> None:

@@ -68,9 +68,10 @@ def pipeline(book: Book, end: Response | BaseException) -> Send:
 
         async def close(self) -> None: ...
 
-    send = provider(
-        lambda target: Lone(), lambda reference: "opensesame", lambda *asked: 9, Fair(), book, Clock()
-    )
+    async def opened(target: Target) -> Lone:
+        return Lone()
+
+    send = provider(opened, lambda reference: "opensesame", lambda *asked: 9, Fair(), book, Clock())
     return record(send, book, itertools.count(1).__next__)
 
 
