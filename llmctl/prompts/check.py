@@ -146,7 +146,10 @@ def check_variables(
     """
     found = []
     source = template.source
-    for name in sorted(set(used) - set(template.variables) - set(given or ())):
+    undeclared = set(used) - set(template.variables) - set(given or ())
+    if given is None and template.syntax == "dollar":  # templates of `llm` cannot declare, only give defaults
+        undeclared.clear()
+    for name in sorted(undeclared):
         known = set(template.variables) | set(given or ())
         hint = nearest(name, known)
         message = f"the variable {name!r} is used and {'not declared' if given is None else 'undefined'}"

@@ -18,14 +18,16 @@ OPPOSITES: tuple[tuple[str, str, str], ...] = (
         r"\b(?:be|keep it|answer|reply|respond|write)\b[^.\n]{0,30}\b(?:brief|concise|short|terse)(?:ly)?\b"
         r"|\b(?:give|provide)\b[^.\n]{0,20}\b(?:brief|concise|short) (?:answer|reply|response|explanation)"
         r"|\b(?:answer|reply|respond)\b[^.\n]{0,20}\bin (?:one|a single) (?:word|sentence|line)\b",
-        r"\b(?:be|answer|reply|respond|write|explain)\b[^.\n]{0,30}"
-        r"\b(?:detailed|in detail|at length|(?:thorough|comprehensive|exhaustive)(?:ly)?)\b"
-        r"|\b(?:give|provide)\b[^.\n]{0,20}"
-        r"\b(?:detailed|thorough|comprehensive|long) (?:answer|reply|response|explanation)",
+        r"\b(?:be|answer|reply|respond|write|explain|describe)\b[^.\n]{0,30}"
+        r"\b(?:detailed|verbose|in (?:great |full |much )?detail|at length"
+        r"|(?:thorough|comprehensive|exhaustive)(?:ly)?)\b"
+        r"|\b(?:give|provide|write)\b[^.\n]{0,20}"
+        r"\b(?:detailed|thorough|comprehensive|long) (?:answer|reply|response|explanation|text|essay)",
     ),
     (
         "JSON alone and another format",
-        r"\bonly\b[^.\n]{0,20}\bjson\b|\bjson\b[^.\n]{0,20}\b(?:only|and nothing else)\b",
+        r"\bonly\b[^.\n]{0,20}\bjson\b|\bjson\b[^.\n]{0,20}\b(?:only|and nothing else)\b"
+        r"|\b(?:answer|respond|reply|output)\b[^.\n]{0,20}\b(?:in|as|with) (?:valid )?json\b",
         r"\b(?:in|as|use|with)\s(?:a\s)?(?:markdown|prose|plain text|bullet points|bullets|xml|yaml|csv)\b",
     ),
     (
@@ -57,11 +59,13 @@ BOUND = re.compile(
 )
 LOW = frozenset(["at least", "no fewer than", "minimum of", "more than"])
 SHORT = re.compile(r"[^.!?\n]{3,400}")
+ASKED = ("always", "please", "you must", "you should", "you must always")
 WITHOUT = re.compile(
     r"\b(?:no|without|avoid)\s(?:any\s|using\s)?([a-z]+(?:\s[a-z]+)?)(?=[.,;!\n]|\Z)", re.IGNORECASE
 )
 NEGATED = re.compile(
-    r"\b(?:do not|don't|never|avoid)\s((?:[a-z]+(?:ing)?\s?){2,5})(?=[.,;!\n]|\Z)", re.IGNORECASE
+    r"\b(?:do not|don't|never|avoid|must not|should not)\s((?:[a-z]+(?:ing)?\s?){2,5})(?=[.,;!\n]|\Z)",
+    re.IGNORECASE,
 )
 
 
@@ -115,7 +119,7 @@ def _negations(text: str) -> Iterator[str]:
     sentences = {" ".join(EDGES.sub("", match[0]).lower().split()) for match in SHORT.finditer(text)}
     for match in NEGATED.finditer(text):
         wanted = " ".join(match[1].lower().split())
-        if wanted in sentences or f"always {wanted}" in sentences or f"please {wanted}" in sentences:
+        if not sentences.isdisjoint([wanted, *(f"{word} {wanted}" for word in ASKED)]):
             yield f"asks for {shortened(wanted)!r} and forbids it"
     asked = {sentence.removeprefix("always ").removeprefix("please ") for sentence in sentences}
     for match in WITHOUT.finditer(text):

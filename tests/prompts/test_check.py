@@ -13,6 +13,7 @@ import pytest
 from llmctl.core.errors import CheckFailed
 from llmctl.core.model import Message
 from llmctl.prompts.check import CheckReport, Finding, Limits, check, check_variables, ordered
+from llmctl.prompts.foreign import from_llm
 from llmctl.prompts.model import Template, Variable
 from llmctl.prompts.render import Renderer
 from llmctl.prompts.templates import Folders, load
@@ -138,6 +139,11 @@ def test_doubled_instructions_are_found() -> None:
         "Be brief. Give a very detailed answer.",
         "Answer in one word. Explain in detail.",
         "Answer in upper case. Write only in lowercase.",
+        "Write a long text about rivers. Be brief.",
+        "Be concise. Explain rivers in great detail.",
+        "Answer briefly. Be verbose.",
+        "Answer in JSON. Answer in plain text.",
+        "You must cite sources. You must not cite sources.",
     ],
 )
 def test_contradictions_are_found(text: str) -> None:
@@ -158,6 +164,8 @@ def test_contradictions_are_found(text: str) -> None:
         "Turn upper case into lower case.",
         "Use a formal tone. Avoid informal words.",
         "Give a short title. Give a detailed plan.",
+        "Translate the JSON. Answer in plain text.",
+        "You must cite books. You must not cite blogs.",
     ],
 )
 def test_instructions_that_agree_are_left_alone(text: str) -> None:
@@ -183,6 +191,13 @@ def test_variables_are_compared() -> None:
     assert "did you mean 'a'?" in found[0].message
     assert [f.code for f in check_variables(template, names, {"aa": 1})] == ["missing", "unused"]
     assert [f.code for f in check_variables(template, names, {"aa": 1, "a": 1})] == ["unused"]
+
+
+def test_a_template_of_llm_has_no_way_to_declare() -> None:
+    """Its names without a default are simply required; a batch's rows still have to bring them."""
+    template = from_llm("prompt: Say $thing in $lang\ndefaults: {lang: English}\n", "l.yaml")
+    assert check_variables(template, {"thing", "lang"}) == []
+    assert [f.code for f in check_variables(template, {"thing", "lang"}, {})] == ["undefined"]
 
 
 def test_errors_can_be_raised_and_warnings_made_errors() -> None:
