@@ -202,6 +202,10 @@ class Redactor:
             raise self._refusal(n, text)
         spans = self._find(text[: limit + LOOK_AHEAD])
         end = min([limit, *(span.start for span in spans if span.start < limit < span.end)])
+        if not text[
+            :end
+        ].strip():  # one value alone fills the limit: its placeholder is short, nothing is worse
+            end = min((span.end for span in spans if span.end > limit), default=end)
         self.warnings.append(
             f"message {n + 1}: cut from {len(text):,} to {end:,} characters (privacy.max_chars)"
         )

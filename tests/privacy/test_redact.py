@@ -289,6 +289,16 @@ def test_long_texts_are_cut_before_a_value() -> None:
     assert redactor.warnings == ["message 1: cut from 41 to 13 characters (privacy.max_chars)"]
 
 
+def test_a_value_longer_than_the_limit_is_no_empty_prompt() -> None:
+    """Cut before the only value nothing would be left, and nothing would be asked and paid for."""
+    rule = PrivacyRule(redact=("email",), max_chars=20)
+    redactor = Redactor(rule)
+    text = "somebody.with.a.long.name@example.com and more"
+    (message,) = redactor.redact_messages([{"role": "user", "content": text}])
+    assert message["content"] == "<EMAIL_1>"
+    assert redactor.warnings == ["message 1: cut from 46 to 37 characters (privacy.max_chars)"]
+
+
 def test_long_texts_are_refused_where_the_profile_says_so() -> None:
     """`over_max: refuse` sends nothing rather than a part."""
     rule = PrivacyRule(max_chars=20, over_max="refuse")
