@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -92,7 +93,26 @@ def group() -> Any:
 def run(args: list[str]) -> int:
     """Runs one command line and returns its exit code; every failure is told once, in one line."""
     later.reset()
-    code = failure.guarded(lambda: group().main(args, prog_name="llmctl", standalone_mode=False), args)
+    code = failure.guarded(lambda: _main(args), args)
     if code < 128:  # who interrupts wants to leave
         failure.guarded(later.finish, args)
     return code
+
+
+def _main(args: list[str]) -> Any:
+    settings = [value for name, value in os.environ.items() if name.startswith("LLMCTL_")]
+    for text in (*args, *settings):
+        if not text.isascii():
+            _refuse_bytes(text)
+    return group().main(args, prog_name="llmctl", standalone_mode=False)
+
+
+def _refuse_bytes(text: str) -> None:
+    """UsageError for what is no UTF-8: no provider, ledger, log or journal takes it, as text or as a name."""
+    from llmctl.core.errors import UsageError
+
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = text.encode(errors="replace").decode()[:60]
+        raise UsageError(f"{shown!r}: not UTF-8", hint="convert it; a file has to be renamed") from None

@@ -134,6 +134,8 @@ def test_usage_shows_both_calls(llmctl: Run) -> None:
         (("run", "x", "-p", "nope"), 3, "nope"),
         (("run", "@missing.txt"), 3, "missing.txt"),
         (("run", "x", "-m", "hosted_vllm/x"), 3, "HOSTED_VLLM_API_BASE"),
+        (("run", "x", "--tag", "\udcff"), 2, "'?': not UTF-8"),
+        (("run", "x", "-O", "stop=a\udcff"), 2, "'stop=a?': not UTF-8"),
     ],
 )
 def test_bad_input_is_one_line_with_the_remedy(
@@ -177,6 +179,15 @@ def test_files_are_the_owners_alone(llmctl: Run, home: Path) -> None:
         os.umask(old)
     for path in [home, *home.rglob("*")]:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_the_home_may_be_a_link(llmctl: Run, work: Path) -> None:
+    """A home on another disk, as people place `~/.local/share`: every command takes it."""
+    (work / "disk").mkdir()
+    (work / "link").symlink_to(work / "disk")
+    for _ in range(2):
+        llmctl("--home", "link", "run", "x")
+    assert llmctl("--home", "link", "usage", "--by", "status", "--format", "csv").stdout.count("ok") >= 1
 
 
 def test_a_killed_run_leaves_a_whole_ledger(
