@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from llmctl.core.model import Request, Target
+from llmctl.core.model import Quota, Request, Target
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -110,3 +111,10 @@ class Connections:
             await provider.close()
         if "_wire" in self.__dict__:
             await self._wire.close()
+
+
+def low_quotas(headers: Mapping[str, str]) -> list[Quota]:
+    """`providers.quotas.low_quotas`, loaded with the first answer that came over the wire."""
+    from llmctl.providers.quotas import low_quotas as low
+
+    return low(headers)

@@ -213,9 +213,12 @@ class Services:
         """By the model that answered, else by the one that was asked; `at` Unix seconds."""
         return self.prices.cost(answered, asked, usage, at)
 
-    @cached_property
-    def most(self) -> Callable[[Request], Nanos]:
+    def most(self, request: Request) -> Nanos:
         """The most that one attempt can cost. BudgetError where that is not known."""
+        return self._most(request)
+
+    @cached_property
+    def _most(self) -> Callable[[Request], Nanos]:
         from llmctl.pricing.reservation import Reservations
         from llmctl.providers.catalog import house
 
@@ -254,7 +257,7 @@ class Services:
     @cached_property
     def paces(self) -> Paces:
         """Rate limits and windows. Their time is the machine's since its start, which nobody can set."""
-        from llmctl.providers.quotas import low_quotas
+        from llmctl.connections import low_quotas
         from llmctl.resilience.pace import Limits, Paces
         from llmctl.state.owner import boot
 

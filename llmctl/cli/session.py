@@ -40,6 +40,7 @@ def ended(fields: dict[str, Any]) -> None:
     """Tells the log how the command failed, where it had come as far as having one."""
     for opened in LAST:
         if "resolved" in vars(opened) and (log := opened.log) is not None:
+            log.warn = lambda text: None  # the failure itself is what is told
             log.event("error", "failed", **fields)
             log.flush()
 
