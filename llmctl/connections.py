@@ -46,6 +46,12 @@ class Connections:
             self._providers[key] = self._make_provider(self.opened(target))
         return self._providers[key]
 
+    async def ready(self, target: Target) -> None:
+        """Loads and opens what the target's first request will need."""
+        await self.provider_of(target)
+        if "_wire" in self.__dict__:
+            self._wire.open()
+
     async def _ready(self, target: Target) -> None:
         """Loads litellm where the target needs it, in one thread: meanwhile other answers come in."""
         from llmctl.providers.catalog import house

@@ -70,7 +70,12 @@ def stages(services: Services) -> list[Stage]:
         ),
         partial(breaker, circuits=services.circuits, clock=services.clock, patient=services.group),
         partial(keys, pools=services.pools, clock=services.clock),
-        partial(rate, paces=services.paces, refuse=services.circuits.refuse),
+        partial(
+            rate,
+            paces=services.paces,
+            refuse=services.circuits.refuse,
+            ready=services.connections.ready,
+        ),
         partial(budget, desk=services.desk, most=services.most),
         partial(log_attempts, book=services.log),
     ]

@@ -229,7 +229,7 @@ def _values(rule: Rule, node: Node, path: str) -> Mapping[str, Any]:
     _finite(node, path)
     if path.rpartition(".")[2] == "params" and not NOT_PARAMS.isdisjoint(node.value):
         key = min(NOT_PARAMS & node.value.keys())
-        hint = "api_base, keys, headers, timeout and retry stand beside params"
+        hint = "api_base, keys: [env:NAME], headers, timeout and retry stand beside params"
         raise fail(node.value[key], f"{path}.{key}", "is no parameter of a model", hint)
     if path.endswith(("params", "headers")):
         refuse_keys_in(node, path)

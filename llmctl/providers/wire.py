@@ -48,6 +48,10 @@ class Wire:
         self._session: ClientSession | None = None
         self._direct: Direct | None = None
 
+    def open(self) -> None:
+        """Loads the HTTP client, which takes longer than a request."""
+        self._opened_session()
+
     async def close(self) -> None:
         if self._direct is not None:
             self._direct.close()

@@ -115,7 +115,8 @@ class Pace:
         self._requests = paces.lane(request, "requests") if rpm else None
         self._tokens = paces.lane(request, "tokens", tokens=True) if tpm else None
         self._learned = paces.lane(request, "learned", request.key)
-        self._given = bool(rpm or tpm)
+        self.given = bool(rpm or tpm)
+        """Whether a limit is given, by the command or the profile."""
         self._look_at = float("-inf")
         self._gap = 0.0
         self._gap_until = 0.0
@@ -125,7 +126,7 @@ class Pace:
 
     def free(self, now: float) -> bool:
         """Whether a request may go at once, without taking a turn; `now` is monotonic."""
-        if self._given or now >= self._look_at:
+        if self.given or now >= self._look_at:
             return False
         return not self.window.full
 

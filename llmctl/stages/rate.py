@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from llmctl.core.errors import LlmctlError, RateLimited
-from llmctl.core.model import Request, Response, Send, later
+from llmctl.core.model import Request, Response, Send, Target, later
 
 if TYPE_CHECKING:
     from llmctl.resilience.pace import Paces
@@ -16,10 +16,17 @@ MOMENT_S = 0.001
 """A turn that was waited for longer than this may be taken too late: what was known before is old."""
 
 
-def rate(next: Send, paces: Paces, refuse: Callable[[Request], None]) -> Send:
+def rate(
+    next: Send,
+    paces: Paces,
+    refuse: Callable[[Request], None],
+    ready: Callable[[Target], Awaitable[None]],
+) -> Send:
     """The time spent waiting for a turn is added to the call's deadline.
 
-    `refuse` raises BreakerOpen where the target's breaker has opened while the request waited.
+    Under a limit a turn is taken by who is `ready` to use it: what is loaded after it would send late, and
+    together with those whose turn it is then. `refuse` raises BreakerOpen where the target's breaker has
+    opened while the request waited.
     """
 
     async def send(request: Request) -> Response:
@@ -29,6 +36,8 @@ def rate(next: Send, paces: Paces, refuse: Callable[[Request], None]) -> Send:
         if pace.free(sent_at):
             pace.window.in_flight += 1
         else:
+            if pace.given:
+                await ready(request.target)
             tokens = await pace.turn(request)
             waited = time.monotonic() - sent_at
             sent_at += waited
