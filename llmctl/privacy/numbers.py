@@ -33,6 +33,8 @@ _SHAPES = frozenset(
         (8, 8),
     }
 )
+_FIRST = frozenset((*(shape[0] for shape in _SHAPES), *range(13, 20)))
+"""How long a card's first group is: most groups are told by it at once."""
 _ISSUERS: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = tuple(
     (re.compile(prefix), frozenset(lengths))
     for prefix, lengths in (
@@ -67,8 +69,8 @@ def cards(text: str) -> Iterator[Span]:
 
 def _card_at(text: str, groups: list[tuple[int, int]], at: int) -> int:
     """The last group of the card that starts with group `at`, -1 where none does."""
-    start = groups[at][0]
-    if text[start] in "017":  # no issuer has such numbers
+    start, end = groups[at]
+    if end - start not in _FIRST or text[start] in "017":  # no issuer has such numbers
         return -1
     if _joined_before(text, start) or text[max(0, start - 2) : start] in _DECIMAL:
         return -1

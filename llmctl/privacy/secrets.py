@@ -83,7 +83,7 @@ def _secrets(text: str, lower: str, heads: list[str], stems: list[str]) -> Itera
     for head in heads:
         for match in _form(head).finditer(text):
             body = match[0][len(head) :]
-            if head not in _WORDLIKE or (head == "sk-" and _MADE.match(body)) or is_random(body):
+            if head not in _WORDLIKE or (head in _MADE and _MADE[head].match(body)) or is_random(body):
                 yield Span("secret", match.start(), match.end(), match[0])
     if "-----BEGIN" in text:
         yield from _private_keys(text)
@@ -96,8 +96,11 @@ def _secrets(text: str, lower: str, heads: list[str], stems: list[str]) -> Itera
 _WORDLIKE = frozenset(("sk-", "xapp-", "xox", "pypi-", "xai-", "pplx-", "hvs."))
 """Heads that words begin with too: what follows must look random."""
 
-_MADE = re.compile(r"(?:ant-|proj-|or-v1-|svcacct-|admin-|lf-|[a-z]{0,6}-?[A-Za-z0-9]{24})")
-"""How no word goes on after `sk-`: a maker's own mark, or letters and digits without end."""
+_MADE = {
+    "sk-": re.compile(r"(?:ant-|proj-|or-v1-|svcacct-|admin-|lf-|[a-z]{0,6}-?[A-Za-z0-9]{24})"),
+    "xox": re.compile(r"[a-z]-\d{9}"),
+}
+"""How no word goes on after a head: a maker's mark, a team's number, letters and digits without end."""
 
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")

@@ -16,7 +16,9 @@ RULE = PrivacyRule(
     words={"project": ["Blue Bird"]},
     patterns={"badge": r"\bB-\d{5}\b"},
 )
+SECRETS = PrivacyRule(redact=("secret",))
 HOSTILE = {
+    "single digits": "4 ",
     "digits": "1" * 50,
     "groups": "11 11 11 ",
     "cards": "4111 1111 1111 1112 ",
@@ -107,6 +109,14 @@ def test_spans_are_in_order_and_true(text: str) -> None:
         assert end <= span.start < span.end
         assert text[span.start : span.end] == span.value
         end = span.end
+
+
+@pytest.mark.parametrize("digits", ["1234567890", "123456789012-123456789012"])
+def test_slack_tokens_that_do_not_look_random(digits: str) -> None:
+    """The team's number tells them from a word; what people make up for an example is a token too."""
+    token = f"xoxb-{digits}-" + "".join(map(chr, range(97, 121)))
+    assert [span.value for span in find(f"use {token} here", SECRETS)] == [token]
+    assert not list(find("an xoxo-shaped-1234567890 thing", SECRETS))
 
 
 def test_overlaps_become_one() -> None:
