@@ -74,6 +74,10 @@ def picture(chart: Chart, table: Table, kind: str) -> bytes:
 
 def draw(chart: Chart) -> Drawing:
     """Points in time stand upright, side by side; anything else lies in rows with its name in front."""
+    if not chart.labels:
+        nothing = Words(MARGIN, 3.0 * MARGIN, "nothing to draw")
+        title = Words(MARGIN, MARGIN + 12, chart.title, bold=True)
+        return Drawing(chart.title, WIDTH, round(4.0 * MARGIN), (), (title, nothing))
     bars, words, bottom = _upright(chart) if chart.timed else _lying(_shorter(chart))
     words.insert(0, Words(MARGIN, MARGIN + 12, chart.title, bold=True))
     several = chart.series if len(chart.series) > 1 else ()

@@ -59,6 +59,15 @@ def test_svg_is_xml_with_the_names_as_texts() -> None:
     assert not re.search(r"href|<script|\bon\w+=", said)
 
 
+@pytest.mark.parametrize("kind", ["svg", "png", "html"])
+@pytest.mark.parametrize("timed", [True, False])
+def test_nothing_is_drawn_as_nothing(kind: str, timed: bool) -> None:
+    """A report from cron on the first morning, before anything was asked."""
+    empty = Chart("calls by day", (), (Series("", ()),), timed=timed)
+    assert [words.said for words in draw(empty).words] == ["calls by day", "nothing to draw"]
+    assert picture(empty, table(report_of()), kind)
+
+
 def test_html_has_chart_and_table_and_nothing_else() -> None:
     """One file, no script, nothing fetched; a name is shown as it is called."""
     found = hostile()
