@@ -9,14 +9,33 @@ def main() -> None:
     """Runs the command line and exits with its code."""
     # Start-up time is a promise that a container's PYTHONDONTWRITEBYTECODE must not break.
     sys.dont_write_bytecode = False
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        stand_in()
     if sys.argv[1:] == ["--version"]:
         from llmctl import __version__
 
         sys.stdout.write(f"llmctl {__version__}\n")
-        return
+        leave(0)
     from llmctl.cli.app import run
 
     leave(run(sys.argv[1:]))
+
+
+def stand_in() -> None:
+    """Started with a stream closed: its number must not become a file's, where messages would end.
+
+    What should go to a closed stdout fails there, as it should; a closed stderr swallows.
+    """
+    import os
+
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)  # takes the lowest that is free
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115  # for as long as the process
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def leave(code: int) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from llmctl.core.errors import LlmctlError, StorageError, UsageError
@@ -37,7 +38,7 @@ def guarded(command: Callable[[], Any], args: list[str]) -> int:
         _forget_stdout()
         return 0
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF):
             return _bug(error, args)
         _forget_stdout()
         return tell(
@@ -168,7 +169,8 @@ def _speak_utf8() -> None:
     """UTF-8 out whatever the locale; what cannot be encoded is written out, never a crash."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+            with suppress(OSError):  # it flushes first, and the device may be full
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _die_politely() -> None:

@@ -248,6 +248,20 @@ def test_a_closed_pipe_ends_quietly(environ: dict[str, str], work: Path, server:
     assert len(done.stdout) == 5
 
 
+@pytest.mark.parametrize(
+    ("closed", "code"), [("<&-", 0), ("2>&-", 0), (">&-", 3), (">&- 2>&- <&-", 3), ("2>/dev/full >&-", 3)]
+)
+def test_closed_streams(closed: str, code: int, environ: dict[str, str], work: Path) -> None:
+    """Their numbers must not become a file's; who cannot get the answer is told by the code."""
+    command = f"{sys.executable} -m llmctl run x {closed}"
+    done = subprocess.run(
+        ["bash", "-c", command], env=environ, cwd=work, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == code
+    assert done.stdout == (b"" if code else b"echo: x\n")
+    assert b"Traceback" not in done.stderr
+
+
 def test_a_full_device_is_told(environ: dict[str, str], work: Path) -> None:
     """An answer that could not be written is not a success."""
     with Path("/dev/full").open("w") as full:
