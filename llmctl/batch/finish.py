@@ -68,7 +68,8 @@ class Finisher:
         """OUT and OUT.failed.jsonl by rename, then the journal's closing record.
 
         The journal knows both before they get their names: whenever the process is killed, the next
-        run knows its own files.
+        run knows its own files. It knows them twice: a last line that gets torn must not make them
+        strangers.
         """
         out, failed_out = self.job.out, self.job.failed_out
         assert out is not None
@@ -82,7 +83,8 @@ class Finisher:
                 "failed_out": failed.ready() if failures else None,
                 "summary": tally.envelope(),
             }
-            self.store.journal.append(DONE, 0, NO_KEY, orjson.dumps(done))
+            for _ in range(2):
+                self.store.journal.append(DONE, 0, NO_KEY, orjson.dumps(done))
             self.store.journal.sync()
             whole.rename()
             if failures:

@@ -266,6 +266,18 @@ def test_a_damaged_line_costs_one_row(
     assert requests(server) == 10 + (line > 0)
 
 
+def test_a_torn_last_line_makes_no_stranger_of_the_output(
+    finished: list[dict[str, Any]], llmctl: Run, server: TestServer, work: Path
+) -> None:
+    """What the journal says of its own OUT may be what was being written when the machine died."""
+    journal = work / "out.jsonl.journal"
+    journal.write_bytes(journal.read_bytes()[:-5])
+    done = llmctl(*ARGS)
+    assert done.returncode == 0, done.stderr
+    assert_answered(work / "out.jsonl", finished)
+    assert requests(server) == 10
+
+
 def test_restart_forgets(finished: list[dict[str, Any]], llmctl: Run, server: TestServer, work: Path) -> None:
     """--restart pays for all rows anew, and says so by doing it."""
     assert llmctl(*ARGS, "--restart").returncode == 0
