@@ -12,8 +12,9 @@ from llmctl.core.addresses import host_of, is_loopback, is_of, refuse_address
 from llmctl.core.errors import ForbiddenAddress, UsageError
 from llmctl.core.model import NOT_PARAMS, Request, Step, Target, Timeouts, replace
 from llmctl.core.profile import DEFAULT_PARAMS, ModelRule, Profile, ProviderRule, TimeoutRule
-from llmctl.providers.catalog import House, endpoint, house
+from llmctl.providers.catalog import HOUSES, House, endpoint, house
 
+CAPS = ("max_completion_tokens", "max_tokens")
 ProviderOf = Callable[[str], str | None]
 Near = Callable[[str], list[str]]
 
@@ -59,7 +60,7 @@ class Targets:
             hint = "where to ask, with which key and how often is said in the profile"
             raise UsageError(f"{name!r} is no parameter of a model", hint=hint)
         rule = self._rule(name)
-        params: dict[str, Any] = {**DEFAULT_PARAMS, **self.profile.params, **rule.params, **(extra or {})}
+        params = layered(DEFAULT_PARAMS, self.profile.params, rule.params, extra or {})
         asked = {*self.profile.params, *rule.params, *(extra or {})}
         params = {key: value for key, value in params.items() if value is not None}
         target = self._target(name or next(iter(self.profile.models)), rule)
@@ -68,6 +69,22 @@ class Targets:
     def model(self, name: str) -> str:
         """What a name stands for, as `provider/model`, whether or not it can be asked."""
         return self._full_name(self._rule(name).model)
+
+    def served(self, name: str) -> str:
+        """How the profile calls what a server calls `name`: a file made for that server names no provider.
+
+        `some-house/Some-8B` is the profile's model of that name at whatever provider, else a model of the
+        first one's provider. A name that says its provider, or none, is left as it is.
+        """
+        models = self.profile.models
+        if name in models or "/" not in name or name.partition("/")[0] in HOUSES or not models:
+            return name
+        for own, rule in models.items():
+            if rule.model.partition("/")[2] == name:
+                return own
+        first = next(iter(models.values()))
+        lodging = house(self._full_name(first.model).partition("/")[0])
+        return name if first.api_base or lodging.route == "local" else f"{lodging.name}/{name}"
 
     def _rule(self, name: str | None) -> ModelRule:
         models = self.profile.models
@@ -124,6 +141,16 @@ class Targets:
         """The usual variables that are set; else the first, so that its absence is told by name."""
         present = tuple(f"env:{name}" for name in names if self.environ.get(name))
         return present[:1] or (() if optional or not names else (f"env:{names[0]}",))
+
+
+def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Later layers win; a cap of one puts away the cap of other name below it: no server takes both."""
+    params: dict[str, Any] = {}
+    for layer in layers:
+        if any(layer.get(name) is not None for name in CAPS):
+            params = {name: value for name, value in params.items() if name not in CAPS}
+        params.update(layer)
+    return params
 
 
 class StandIns:

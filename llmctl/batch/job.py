@@ -102,6 +102,8 @@ class Composer:
     def request(self, row: Row) -> Request:
         """The row's Request; LlmctlError where it cannot be one (unknown model)."""
         name, messages = row.model or self.ask.model, self.messages(row)
+        if row.openai and row.model:
+            name = self.services.targets.served(row.model)
         if is_auto(self.services, name):
             name = self._chooser.name(messages, {**self.ask.params, **row.params}, row.tag)
         base = self._template.get(name)

@@ -115,6 +115,24 @@ def test_batch_files_of_others_run_unchanged(form: str, llmctl: Run, server: Tes
     for sent, row in zip(bodies, sorted(rows, key=lambda row: str(row["body"]["messages"])), strict=True):
         assert sent["messages"] == row["body"]["messages"]
         assert sent["model"] == row["body"]["model"]
+        caps = {"max_tokens", "max_completion_tokens"}
+        assert caps & sent.keys() == caps & row["body"].keys()  # who gets both refuses the request
+
+
+@pytest.mark.parametrize("main", [None, "hosted_vllm/some-house/Some-Model-8B", "hosted_vllm/other"])
+def test_a_model_named_as_its_server_knows_it(
+    main: str | None, llmctl: Run, server: TestServer, work: Path
+) -> None:
+    """Such a file says no provider: it is the profile's."""
+    write(work / "in.jsonl", vllm_rows())
+    (work / "profiles").mkdir()
+    if main:
+        keys = "providers: {hosted_vllm: {keys: [env:OPENAI_API_KEY]}}"
+        (work / "profiles" / "mine.yaml").write_text(f"models: {{main: {main}}}\n{keys}\n")
+    args = ("-p", "mine") if main else ()
+    done = llmctl("batch", "in.jsonl", "-o", "out.jsonl", *args, env={"HOSTED_VLLM_API_BASE": server.openai})
+    assert done.returncode == 0, done.stderr
+    assert [entry["body"]["model"] for entry in server.log()] == ["some-house/Some-Model-8B"] * 2
 
 
 def test_a_refusal_stands_in_the_response(llmctl: Run, server: TestServer, work: Path) -> None:
