@@ -178,6 +178,10 @@ class ConnectionFailed(ProviderError):
     advice = "check the address (api_base) and the network"
 
 
+class ConnectionDropped(ConnectionFailed):
+    """A kept connection had been given up by the server: it says nothing of whether that is up."""
+
+
 class UnknownHost(ConnectionFailed):
     type = "unknown_host"
     advice = "check the host's name in api_base"

@@ -18,6 +18,7 @@ from llmctl.core.errors import (
     BrokenAnswer,
     CertificateError,
     ConfigError,
+    ConnectionDropped,
     ConnectionFailed,
     ContentRefused,
     ContextTooLong,
@@ -256,6 +257,8 @@ def _exchanging(error: BaseException, model: str, billed: Billed, started: bool)
     import aiohttp
     from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 
+    from llmctl.providers.direct import Dropped
+
     if isinstance(error, TimeoutError):
         what = "the answer stopped coming" if started else "no answer in time"
         return ProviderTimeout(f"{model}: {what}", billed=billed)
@@ -269,9 +272,8 @@ def _exchanging(error: BaseException, model: str, billed: Billed, started: bool)
     if isinstance(error, lost) and started:
         return BrokenAnswer(f"{model}: the connection broke inside the answer", billed=billed)
     if isinstance(error, lost):
-        return ConnectionFailed(
-            f"{model}: the connection broke before an answer: {_why(error)}", billed=billed
-        )
+        kind = ConnectionDropped if isinstance(error, Dropped) else ConnectionFailed
+        return kind(f"{model}: the connection broke before an answer: {_why(error)}", billed=billed)
     if isinstance(error, HttpProcessingError | aiohttp.ClientResponseError):
         return BrokenAnswer(f"{model}: the answer is not HTTP, or not as long as it says", billed=billed)
     if isinstance(error, aiohttp.ClientError | ValueError):

@@ -8,17 +8,25 @@ reading and unpacking stay aiohttp's.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Mapping
 from math import inf
 from typing import Any, Protocol
 
-from aiohttp import ClientRequest, ClientSession, ClientTimeout, ConnectionTimeoutError
+from aiohttp import ClientConnectionError, ClientRequest, ClientSession, ClientTimeout, ConnectionTimeoutError
 from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 from yarl import URL
 
 IDLE_S = 15.0
 """A connection that was not used for so long is not trusted any more, as in aiohttp's own pool."""
+FEW_LOST = 3
+RARE = 20
+"""Connections are used again while of those that were at most FEW_LOST, and one in RARE, were lost."""
+LOST_FOR_S = 60.0
+"""How long a way remembers that."""
+LOST = (ClientConnectionError, OSError)
+HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 LONGEST_LINE = 65_536
 TICK_S = 0.001
 """A timer may ring that much early."""
@@ -64,6 +72,10 @@ class Watch:
             self._ring_at(min(self._due.values()))
 
 
+class Dropped(ClientConnectionError):
+    """The server hung up on a connection that had served before, without a byte of this answer."""
+
+
 class Reply:
     """An answer's head, and its body as it comes: what a `ClientResponse` is to the wire."""
 
@@ -105,6 +117,28 @@ class Way:
             f"Accept: */*\r\nAccept-Encoding: gzip, deflate\r\n"
         )
         self.idle: list[tuple[Connection, float]] = []
+        self._kept = self._lost = 0
+        self._lost_at = 0.0
+
+    def kept(self) -> None:
+        """A connection that was used again has brought an answer."""
+        self._kept += 1
+
+    def lost(self, now: float) -> None:
+        """One was hung up on. Those that wait are as old as it was."""
+        self._lost += 1
+        self._lost_at = now
+        self.drop()
+
+    def keeps(self, now: float) -> bool:
+        """Whether using connections again does more good than harm: some servers hang up unannounced."""
+        if self._lost and now - self._lost_at > LOST_FOR_S:
+            self._lost = 0
+        return self._lost <= FEW_LOST + self._kept // RARE
+
+    def drop(self) -> None:
+        while self.idle:
+            self.idle.pop()[0].close()
 
 
 class Direct:
@@ -124,7 +158,8 @@ class Direct:
         if way is None:
             way = self._ways[url] = Way(self._session, url)
         sent = head(way, headers, len(body)) + body
-        connection = self._idle(way) or await self._connect(way, connect, until)
+        again = self._idle(way)
+        connection = again or await self._connect(way, connect, until)
         protocol, transport = connection.protocol, connection.transport
         assert protocol is not None
         try:
@@ -138,11 +173,16 @@ class Direct:
             message, content = await protocol.read()
             while 100 <= message.code < 200 and message.code != 101:  # interim ones are passed over
                 message, content = await protocol.read()
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if again and isinstance(error, LOST) and not isinstance(error, TimeoutError):
+                way.lost(self._loop.time())
+                raise Dropped("the server hung up on a connection that was kept open") from error
             raise
         finally:
             self.watch.call_off(protocol)
+        if again:
+            way.kept()
         return Reply(self, way, connection, message, content)
 
     def _idle(self, way: Way) -> Connection | None:
@@ -150,7 +190,8 @@ class Direct:
         while way.idle:
             connection, since = way.idle.pop()
             protocol = connection.protocol
-            if now - since < IDLE_S and protocol is not None and protocol.is_connected():
+            fit = now - since < IDLE_S and protocol is not None and protocol.is_connected()
+            if fit and not hung_up(connection):
                 return connection
             connection.close()
         return None
@@ -165,16 +206,24 @@ class Direct:
 
     def put_back(self, way: Way, connection: Connection) -> None:
         protocol = connection.protocol
-        if protocol is None or protocol.should_close:
+        now = self._loop.time()
+        if protocol is None or protocol.should_close or not way.keeps(now):
             connection.close()
         else:
-            way.idle.append((connection, self._loop.time()))
+            way.idle.append((connection, now))
 
     def close(self) -> None:
         for way in self._ways.values():
-            for connection, _ in way.idle:
-                connection.close()
-            way.idle.clear()
+            way.drop()
+
+
+def hung_up(connection: Connection) -> bool:
+    """Whether the other side has closed it, also where the event loop has not got round to seeing that."""
+    if connection.transport is None:
+        return True
+    poll = select.poll()
+    poll.register(connection.transport.get_extra_info("socket").fileno(), HUNG_UP)
+    return bool(poll.poll(0))
 
 
 def head(way: Way, headers: Mapping[str, str], length: int) -> bytes:

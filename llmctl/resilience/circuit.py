@@ -19,6 +19,7 @@ from llmctl.core.canonical import canonical, digest
 from llmctl.core.errors import (
     BreakerOpen,
     BrokenAnswer,
+    ConnectionDropped,
     ConnectionFailed,
     LlmctlError,
     OversizedAnswer,
@@ -49,12 +50,13 @@ MORE = re.compile(r"/(probe|window)/")
 def is_down(error: LlmctlError) -> bool:
     """Whether the failure says that the provider is down, and not that it refuses this request.
 
-    Connections, time-outs, 408 and 5xx, broken answers. Not 4xx, not 429, not an answer too long.
+    Connections, time-outs, 408 and 5xx, broken answers. Not 4xx, not 429, not an answer too long, not
+    the end of a connection that had served before.
     """
     if isinstance(error, ServerError):
         return error.status is None or error.status == 408 or error.status >= 500
     return isinstance(error, ConnectionFailed | ProviderTimeout | BrokenAnswer) and not isinstance(
-        error, OversizedAnswer
+        error, OversizedAnswer | ConnectionDropped
     )
 
 
@@ -176,7 +178,7 @@ class Circuit:
         """It failed: with an answer after all, before it was sent, or in a way that says "down"."""
         if is_down(error):
             self._failed(error, probe)
-        elif error.tried:
+        elif error.tried and not isinstance(error, ConnectionDropped):
             self.went_well()
         elif probe:
             self.give_up_probe()

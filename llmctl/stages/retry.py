@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from llmctl.core.errors import LlmctlError, RateLimited, add_tried, tried_of
+from llmctl.core.errors import ConnectionDropped, LlmctlError, RateLimited, add_tried, tried_of
 from llmctl.core.loop import loop
 from llmctl.core.model import Attempt, OnText, Request, Response, Send, later, replace
 from llmctl.core.money import Nanos
@@ -21,7 +21,7 @@ class Allowance:
     """How many more retries all calls together may make: a batch rides out a bad hour, and no outage.
 
     `most` at first; a retry takes one, an answer gives one back, up to `most`. A 429 takes none: who
-    sends it is well, and the pace is found by other means.
+    sends it is well, and the pace is found by other means. Nor does a kept connection that had ended.
     """
 
     def __init__(self, most: int) -> None:
@@ -163,7 +163,8 @@ class _Call:
         return self.pause < left and self._allowed(error)
 
     def _allowed(self, error: LlmctlError) -> bool:
-        if self.allowance is None or isinstance(error, RateLimited) or self.allowance.take():
+        free = isinstance(error, RateLimited | ConnectionDropped)
+        if self.allowance is None or free or self.allowance.take():
             return True
         error.hint = "not tried again: too many requests of this batch fail; run it again with --retry-failed"
         return False

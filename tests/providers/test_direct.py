@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from llmctl.providers.direct import Direct, Watch, Way, head
+from llmctl.providers.direct import FEW_LOST, Direct, Dropped, Watch, Way, head
 
 from ..server.client import TestServer
 
@@ -114,3 +114,37 @@ def test_a_body_left_unread_ends_its_connection(server: TestServer) -> None:
 
     assert asyncio.run(go()) == 0
     assert server.stats()["connections"] == 3
+
+
+def test_a_server_that_hangs_up_unannounced_soon_gets_new_connections() -> None:
+    """Some close what they promised to keep: a few requests are lost to that, not every second one."""
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(BODY)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.read(1)
+        writer.close()
+
+    async def go() -> list[str]:
+        from aiohttp import ClientSession, ClientTimeout
+
+        ends = []
+        serving = await asyncio.start_server(answer_once, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{serving.sockets[0].getsockname()[1]}/v1"
+        async with serving, ClientSession() as session:
+            direct = Direct(session)
+            for _ in range(20):
+                until = asyncio.get_running_loop().time() + 5
+                try:
+                    reply = await direct.post(url, {"X-Own": "a"}, BODY, ClientTimeout(), until)
+                except Dropped:
+                    ends.append("dropped")
+                    continue
+                ends.append((await reply.content.read()).decode())
+                reply.release()
+            direct.close()
+        return ends
+
+    ends = asyncio.run(go())
+    assert ends.count("dropped") == FEW_LOST + 1
+    assert set(ends[-10:]) == {"{}"}
