@@ -181,7 +181,7 @@ def section_table(of: type, path: str) -> str:
     for each in fields(of):
         said = cell(docs(of)[each.name]) + ("" if in_force(path, each.name) else " *(no effect yet)*")
         rows.append(f"| `{each.name}` | {kind_of(each.metadata['rule'])} | {default(each)} | {said} |")
-    return "| key | value | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows)
+    return "| key | value | default | meaning |\n|---|---|---|---|\n" + "\n".join(dict.fromkeys(rows))
 
 
 def kind_of(rule: Rule) -> str:
@@ -306,7 +306,7 @@ def error_table() -> str:
         known = all(name in COMMANDS for name in re.findall(r"llmctl (\w+)", each.advice))
         again = "yes" if each.retryable else "no"
         rows.append(f"| `{each.type}` | {number} | {again} | {cell(each.advice) if known else ''} |")
-    return "| type | exit code | tried again | advice |\n|---|---|---|---|\n" + "\n".join(rows)
+    return "| type | exit code | tried again | advice |\n|---|---|---|---|\n" + "\n".join(dict.fromkeys(rows))
 
 
 if __name__ == "__main__":
