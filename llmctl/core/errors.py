@@ -101,7 +101,7 @@ class LlmctlError(Exception):
             "hint": mask(self.hint) or None,
             "status": self.status,
             "retryable": self.retryable,
-            "retry_after_s": self.retry_after,
+            "retry_after_s": None if self.retry_after is None else round(self.retry_after, 3),
             "exit_code": self.exit_code,
             **partial,
         }

@@ -4,7 +4,7 @@
 |---|---|---|
 | low | the texts alone, all read from the provider's cache | 1 token: no answer is shorter |
 | expected | as the history was billed, else as counted | the history's mean, else the rule below |
-| most | as counted, at the dearest rate of any threshold | `max_tokens`, else the model's own limit |
+| most | as counted, or billed if more; at the dearest rate | `max_tokens`, else the model's own limit |
 
 Without a history an answer is expected to have 250 tokens, some two paragraphs. Retries are in none of
 the three. Where the tokenizer is only the nearest one, the count may be 20 % too high or 25 % too low.
@@ -148,9 +148,8 @@ class Forecast:
         usage = self._usage(asked, 1.0 if chance is None else chance)
         low = self._low(asked) if certain else Usage()
         longest = None if asked.longest is None else asked.longest * asked.choices
-        highest = (
-            None if longest is None else self._dearest(asked.tokens, longest, asked.media, asked.service)
-        )
+        tokens = max(asked.tokens, usage.input_tokens)  # where more was billed than is counted here
+        highest = None if longest is None else self._dearest(tokens, longest, asked.media, asked.service)
         sums.requests += certain
         sums.input_tokens += asked.tokens if certain else 0
         sums.output += Range(low.output_tokens, usage.output_tokens, longest)

@@ -60,6 +60,15 @@ def test_expected_is_never_over_the_most() -> None:
     assert (output.low, output.expected, output.most) == (1, 10, 10)
 
 
+def test_a_history_of_more_input_than_is_counted_raises_the_most() -> None:
+    """A provider that bills more tokens than are counted here will again: the bill stays in the range."""
+    history = History(calls=9, output_tokens=900, per_char=0.4)
+    forecast = Forecast(PRICE, exact=True, history=history)
+    forecast.add(ASKED)
+    assert forecast.sums.cost.most == 160 * 150 + 1000 * 600
+    assert forecast.sums.cost.low == 80 * 75 + 600
+
+
 def test_a_stand_in_tokenizer_widens_the_range() -> None:
     """What another vocabulary counts may be too much or too little."""
     forecast = Forecast(PRICE, exact=False)
