@@ -1,4 +1,7 @@
-"""Writes the ledger: a row for every call, and one for every request before it goes out."""
+"""Writes the ledger: a row for every call, and one for every request before it goes out.
+
+In groups a request that is answered before the group is written has none of its own.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,10 @@ _amounts = itemgetter(*(CALL.index(name) for name in rollup.AMOUNTS))
 
 
 class _Waiting:
-    """Rows on their way to the file. An attempt that settles before it is written is one insert."""
+    """Rows on their way to the file.
+
+    An attempt that fails before it is written is one insert, one that goes well by then none.
+    """
 
     def __init__(self) -> None:
         self.sent: dict[int, Row] = {}
@@ -132,6 +138,8 @@ class SqliteLedger:
         )  # fmt: skip
         with self._lock:
             if sent := self._waiting.sent.pop(row, None):
+                if attempt.error is None:
+                    return  # its call will tell all of it
                 self._waiting.attempts.append((*sent[:4], attempt.model, *sent[5:7], *outcome, sent[-1]))
             else:
                 self._waiting.settled.append((*outcome, attempt.model, self._rows.pop(row)))
