@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from llmctl.config import find, resolve
 from llmctl.core.errors import AuthError, ConfigError, MissingExtra
+from llmctl.core.hidden import KEYS
 from llmctl.core.model import Request, Response, Usage
 from llmctl.core.money import Nanos
 from llmctl.core.profile import Profile
@@ -146,8 +147,10 @@ class Services:
             raise ConfigError(f"cache.encrypt: {error.message}", hint=error.hint) from None
 
     def keep(self, response: Response) -> bool:
-        """Whether an answer may be stored: the asked model's, worth it (`min_cost`), not to be blocked."""
+        """Whether an answer may be stored: the asked model's, worth it (`min_cost`), no key, not blocked."""
         if response.instead_of is not None or (response.cost or 0) < self.profile.cache.min_cost:
+            return False
+        if KEYS.holds(response.text):
             return False
         if self.profile.privacy.answers != "block":
             return True

@@ -89,15 +89,22 @@ class Hidden:
 
     def mask(self, text: str) -> str:
         """The text with `***` in the place of every key."""
-        if self._sorted is None:
-            self._sorted = self._all()
-        for form in self._sorted:
+        for form in self._known():
             if form in text:
                 text = text.replace(form, MASK)
         return re.sub(OPEN_KEY, MASK, text) if any(start in text for start in STARTS) else text
 
-    def _all(self) -> list[str]:
+    def holds(self, text: str) -> bool:
+        """Whether a key of this process is in the text."""
+        return any(form in text for form in self._known())
+
+    def _known(self) -> list[str]:
         """Longest first: a key may be part of another."""
+        if self._sorted is None:
+            self._sorted = self._all()
+        return self._sorted
+
+    def _all(self) -> list[str]:
         found = set(self._forms)
         for environ in self._watched:
             for name, value in list(environ.items()):

@@ -165,6 +165,7 @@ def test_a_key_is_in_no_file_and_no_stream(llmctl: Run, home: Path, server: Test
     assert done.returncode != 0
     llmctl("run", "y", "-v")
     assert KEY not in done.stdout + done.stderr
+    llmctl("run", f"an answer with {KEY}")  # the server says it again
     for path in home.rglob("*"):
         if path.is_file():
             assert KEY.encode() not in path.read_bytes(), path
