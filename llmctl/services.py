@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from llmctl.state.log import FileLog
     from llmctl.state.numbers import Numbers
     from llmctl.state.sealed import Seal
-    from llmctl.usage.desk import Desk, Purse
+    from llmctl.usage.desk import Desk
     from llmctl.usage.ledger import SqliteLedger
+    from llmctl.usage.purses import Purse
     from llmctl.watch import Watch
 
 
@@ -278,18 +279,10 @@ class Services:
         """The budgets in force, that of the command first; nothing is opened where there are none."""
         if self.max_cost is None and not self.profile.budgets:
             return ()
-        from llmctl.state.memory import MemoryState
-        from llmctl.usage.budgets import Budget, MaxCost
-        from llmctl.usage.desk import Purse
+        from llmctl.usage.purses import purses
 
-        found = []
-        if self.max_cost is not None:
-            memory = MemoryState(self.clock.now)
-            limit = MaxCost(self.max_cost, self.run_id if self.shared_max_cost else "")
-            found.append(Purse((limit,), lambda: self.state if self.shared_max_cost else memory))
-        if self.profile.budgets:
-            found.append(Purse([Budget(rule) for rule in self.profile.budgets], lambda: self.state))
-        return found
+        run = self.run_id if self.shared_max_cost else None
+        return purses(self.max_cost, self.profile.budgets, lambda: self.state, run)
 
     @cached_property
     def desk(self) -> Desk | None:

@@ -20,6 +20,7 @@ from llmctl.core.model import Request
 from llmctl.core.money import Nanos, show_usd
 from llmctl.core.ports import Account, Clock, Full, State
 from llmctl.usage.budgets import Budget
+from llmctl.usage.purses import Purse
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -33,24 +34,6 @@ WARNED_S = 86_400.0
 Refused = tuple[Budget, Full]
 Wish = tuple["Reservation", "Future[Refused | None]"]
 """A reservation that waits for this turn's write, and where it is told how that went."""
-
-
-@dataclass(frozen=True, slots=True)
-class Purse:
-    """Budgets whose counters are in one state, which is opened when it is first needed."""
-
-    budgets: Sequence[Budget]
-    open: Callable[[], State]
-
-    def asked(self, request: Request, now: float) -> dict[str, Budget]:
-        """The budgets that count the request, by counter; of two on one counter the tighter."""
-        found: dict[str, Budget] = {}
-        for budget in self.budgets:
-            if budget.counts(request):
-                key = budget.account(now).key
-                if key not in found or budget.limit < found[key].limit:
-                    found[key] = budget
-        return found
 
 
 @dataclass(slots=True, eq=False)

@@ -17,7 +17,8 @@ from llmctl.stages.budget import budget
 from llmctl.state.memory import MemoryState
 from llmctl.state.sqlite import SqliteState
 from llmctl.usage.budgets import Budget, MaxCost
-from llmctl.usage.desk import LEASE_S, Desk, Purse
+from llmctl.usage.desk import LEASE_S, Desk
+from llmctl.usage.purses import Purse
 
 REQUEST = Request(Target("main", "openai/gpt-4o-mini", "openai"), ())
 MOST = 100
