@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import orjson
 
 from llmctl.core.errors import StorageError
 from llmctl.core.files import private_descriptor, private_folder, private_open
@@ -33,7 +32,8 @@ def note(home: Path, run: str, journal: Path | None, out: Path | None) -> None:
     try:
         private_folder(home, link=True)
         with private_open(home / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, "ab") as file:
-            file.write(orjson.dumps(line) + b"\n")
+            # The standard library's JSON: it keeps the bytes of a path that is no UTF-8.
+            file.write(json.dumps(line).encode() + b"\n")
     except OSError as error:
         raise StorageError(
             f"{home / NAME}: {error.strerror}", hint="make room, or use another --home"
@@ -58,7 +58,7 @@ def _lines(home: Path) -> Iterator[dict[str, str]]:
         with private_open(home / NAME, os.O_RDONLY, "rb") as file:
             for line in file:
                 try:
-                    value = orjson.loads(line)
+                    value = json.loads(line)
                 except ValueError:  # a line that was cut
                     continue
                 if isinstance(value, dict) and {"journal", "run"} <= value.keys():
@@ -100,5 +100,5 @@ def forget(home: Path) -> None:
     ]
     draft = path.with_name(f".{NAME}.{os.getpid()}")
     with private_open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, "wb") as file:
-        file.writelines(orjson.dumps(line) + b"\n" for line in lines)
+        file.writelines(json.dumps(line).encode() + b"\n" for line in lines)
     draft.replace(path)

@@ -398,3 +398,23 @@ def test_progress_on_a_terminal(environ: dict[str, str], server: TestServer, wor
     assert b" of 12 rows" in shown
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
     assert b"deduplicated" in shown
+
+
+def test_a_folder_whose_name_is_no_utf8(
+    llmctl: Run, environ: dict[str, str], server: TestServer, work: Path
+) -> None:
+    """File systems take any bytes; `purge` finds the journal there again."""
+    folder = work / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    write(folder / "in.jsonl", questions(2))
+    done = subprocess.run(
+        [*command("in.jsonl", "-o", "out.jsonl", "-q")],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(read(folder / "out.jsonl")) == 2
+    assert llmctl("purge", "--all").returncode == 0
+    assert not (folder / "out.jsonl.journal").exists()
