@@ -56,7 +56,7 @@ def test_a_file_that_changes_while_it_is_read(client: Client, tmp_path: Path, se
     path.write_text("".join(f'{{"prompt": "{n} {"x" * 1000}"}}\n' for n in range(2000)))
     found: list[BatchResult] = []
     with pytest.raises(LlmctlError, match="not UTF-8"):
-        for result in client.batch(path, concurrency=4):
+        for result in client.batch(path, concurrency=20):
             if not found:
                 path.write_bytes(b"\xff\n" * 1_500_000)
             found.append(result)

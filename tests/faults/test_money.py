@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,10 @@ def test_fault_71_a_ledger_that_stays_locked_is_given_up(ask: Asker, server: Tes
     with sqlite3.connect(ask.home / "ledger.db", isolation_level=None) as holder:
         holder.execute("BEGIN IMMEDIATE")
         (ask.work / "rows.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two"}\n')
-        for args in (("run", "another"), ("batch", "rows.jsonl", "-o", "out.jsonl")):
-            done = ask.run("-p", "quick", *args, timeout=40)  # locks are waited for once, 15 s
+        commands = (("run", "another"), ("batch", "rows.jsonl", "-o", "out.jsonl"))
+        with ThreadPoolExecutor(2) as both:  # locks are waited for once, 15 s
+            ended = list(both.map(lambda args: ask.run("-p", "quick", *args, timeout=40), commands))
+        for done in ended:
             assert done.returncode == 3, done.stderr
             assert "locked" in done.stderr and "ledger.db" in done.stderr
     assert len(server.log()) == sent
