@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import Attempt, Request, Response
@@ -144,8 +144,7 @@ class Held:
     sent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Traded:
+class Traded(NamedTuple):
     """What a trade came to: the hold (0: it holds nothing any more), which amounts were taken, the counters.
 
     `full` is the first refusal, None where all was taken.

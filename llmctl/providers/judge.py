@@ -15,7 +15,6 @@ from llmctl.core.errors import (
     ModelNotFound,
 )
 from llmctl.core.model import Request, Response, Usage, replace
-from llmctl.providers.told import without
 
 Estimate = Callable[[Request, Response], Usage]
 """Counts tokens where the provider's own usage is missing or absurd."""
@@ -55,6 +54,8 @@ class Judge:
         return response
 
     def error(self, request: Request, error: LlmctlError, key: str | None) -> None:
+        from llmctl.providers.told import without  # only what failed needs its patterns
+
         model = request.target.model
         named, said = ("", error.message)
         if said.startswith(f"{model}: "):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmctl.core.canonical import canonical, digest
 from llmctl.core.errors import LlmctlError
@@ -30,8 +29,7 @@ LEARN = 0.125
 """The weight of the newest answer in the expected number of tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Per minute and in flight; None: not given. Those of the command, else those of the profile."""
 
     concurrency: int | None = None
