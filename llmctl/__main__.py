@@ -40,7 +40,7 @@ def stand_in() -> None:
 
 
 def spare_collector() -> None:
-    """Nearly nothing that a command makes is cyclic garbage: looking for it so often takes a twentieth of it."""
+    """Nearly nothing that a command makes is cyclic garbage: looking for it so often takes time."""
     import gc
 
     gc.set_threshold(20_000, 10, 10)
