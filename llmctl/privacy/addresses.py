@@ -19,6 +19,9 @@ _FILES = frozenset(
     ("png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "bmp", "pdf", "css", "js", "ts", "py", "json")
 )
 
+_USER = re.compile(r"(?:[\w.~%+-]*:)?[\w.~%!$*+-]*")
+"""What stands between `://` and what is no address, but a user and password: no sign that ends an URL."""
+
 
 def emails(text: str) -> Iterable[Span]:
     """E-mail addresses. Not `git@host:path`, the authority of an URL, or files such as icon@2x.png."""
@@ -51,12 +54,13 @@ def _local_start(text: str, at: int) -> int:
 
 
 def _no_email(text: str, start: int, at: int, end: int) -> bool:
-    local, tld = text[start:at], text[start:end].rpartition(".")[2].lower()
-    if tld in _FILES or (local == "git" and text[end : end + 1] == ":"):
+    local, (domain, _, tld) = text[start:at], text[at + 1 : end].lower().rpartition(".")
+    if tld in _FILES and (tld != "py" or "." not in domain):  # Paraguay's addresses end in .com.py
         return True
-    space = max(text.rfind(" ", max(0, start - 200), start), text.rfind("\n", max(0, start - 200), start))
+    if local == "git" and text[end : end + 1] == ":":
+        return True
     scheme = text.rfind("://", max(0, start - 200), start)
-    return scheme > space and "/" not in text[scheme + 3 : start] and "?" not in text[scheme + 3 : start]
+    return scheme >= 0 and _USER.fullmatch(text, scheme + 3, start) is not None
 
 
 _V4 = re.compile(r"[0-9](?<![0-9A-Za-z_.\-][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_]|[.\-][0-9])")

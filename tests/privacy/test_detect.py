@@ -119,6 +119,24 @@ def test_slack_tokens_that_do_not_look_random(digits: str) -> None:
     assert not list(find("an xoxo-shaped-1234567890 thing", SECRETS))
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"url":"https://x.com","email":"bob@example.com"}', ["bob@example.com"]),
+        (
+            "https://x.com,bob@example.com;http://y.org\tann@example.com",
+            ["bob@example.com", "ann@example.com"],
+        ),
+        ('<a href="https://x.com">bob@example.com</a>', ["bob@example.com"]),
+        ("https://bob@example.com/x and ssh://deploy:wo.rd@example.com/x", []),
+        ("juan@empresa.com.py, not x@main.py", ["juan@empresa.com.py"]),
+    ],
+)
+def test_addresses_beside_an_url(text: str, found: list[str]) -> None:
+    """What stands behind an URL in compact JSON, CSV or HTML is no user of it; Paraguay is no file."""
+    assert [span.value for span in find(text, PrivacyRule(redact=("email",)))] == found
+
+
 def test_overlaps_become_one() -> None:
     """Of two findings over the same characters nothing may be left behind."""
     rule = PrivacyRule(redact=("email",), patterns={"left": "to bob", "inner": "example"})
