@@ -30,7 +30,15 @@ LOOK_AHEAD = 8192
 """Characters read beyond a cut, so that a value across it is found and left out whole."""
 
 _NO_TEXT = frozenset(("role", "id", "type", "tool_call_id", "signature"))
-_SCHEMA_TEXTS = frozenset(("description", "title", "examples", "default", "enum", "const"))
+_MEDIA = frozenset((
+    *("image", "image_url", "video_url", "audio_url", "document_url", "input_audio", "inline_data", "url"),
+    *("uri", "file_uri", "file_id", "file_data", "encrypted_content", "thought_signature", "cache_control"),
+))  # fmt: skip
+"""Fields of parts that are pictures, sounds, addresses of such, or signs of a provider's own."""
+_PARTS = frozenset(("text", "refusal", "content", "thinking"))
+_SCHEMA_TEXTS = frozenset(("description", "title", "examples", "default", "enum", "const", "$comment"))
+_NAMED = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
+"""Keywords below which a schema's own names stand, be they called `title` or `default`."""
 _SCHEMA_PARAMS = frozenset(("tools", "functions", "response_format", "tool_choice", "function_call"))
 _CALLED = frozenset(("function", "custom"))
 _WITH_TEXTS = (str, dict, list, tuple)
@@ -121,11 +129,15 @@ class Redactor:
 
     def _schema(self, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {
-                key: self._deep(item) if key in _SCHEMA_TEXTS and _plain(item) else self._schema(item)
-                for key, item in value.items()
-            }
+            return {key: self._keyword(key, item) for key, item in value.items()}
         return [self._schema(item) for item in value] if isinstance(value, list | tuple) else value
+
+    def _keyword(self, key: str, value: Any) -> Any:
+        if key in _SCHEMA_TEXTS:
+            return self._deep(value)
+        if key in _NAMED and isinstance(value, Mapping):
+            return {name: self._schema(item) for name, item in value.items()}
+        return self._schema(value)
 
     def _deep(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -147,6 +159,8 @@ class Redactor:
                 changed[key] = self.redact(value).replace("<", "").replace(">", "")
             elif isinstance(value, str) and key not in _NO_TEXT:
                 changed[key] = self._text(n, value)
+            elif key not in _NO_TEXT:
+                changed[key] = self._field(n, {}, key, value, result=False)
         return changed
 
     def _content(self, n: int, content: Any, result: bool) -> Any:
@@ -154,24 +168,26 @@ class Redactor:
             if result and is_json(content):
                 return self._json(n, content)
             return self._text(n, content)
-        if isinstance(content, list | tuple):
-            return [self._part(n, part, result) for part in content]
-        return content
+        return self._part(n, content, result)
 
     def _part(self, n: int, part: Any, result: bool) -> Any:
         if isinstance(part, str):
             return self._text(n, part)
+        if isinstance(part, list | tuple):
+            return [self._part(n, each, result) for each in part]
         if not isinstance(part, Mapping):
             return part
-        changed = dict(part)
-        for key in ("text", "refusal", "content", "thinking"):
-            if key in part:
-                changed[key] = self._content(n, part[key], result)
-        if "input" in part:
-            changed["input"] = self._deep(part["input"])
-        if isinstance(file := part.get("file"), Mapping) and isinstance(file.get("filename"), str):
-            changed["file"] = {**file, "filename": self.redact(file["filename"])}
-        return changed
+        return {key: self._field(n, part, key, value, result) for key, value in part.items()}
+
+    def _field(self, n: int, part: Mapping[str, Any], key: str, value: Any, result: bool) -> Any:
+        """One field of a part: every text in it, also of parts that are not known here."""
+        if key in _NO_TEXT or key in _MEDIA or (key == "data" and part.get("type") != "text"):
+            return value
+        if key in _PARTS:
+            return self._content(n, value, result)
+        if key == "input":
+            return self._deep(value)
+        return self.redact(value) if isinstance(value, str) else self._part(n, value, result)
 
     def _call(self, n: int, call: Any) -> Any:
         if not isinstance(call, Mapping):
@@ -309,8 +325,3 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _strings(item)
-
-
-def _plain(value: Any) -> bool:
-    """Whether a schema keyword's value is data; a property that is merely called `title` holds a schema."""
-    return not isinstance(value, Mapping)
