@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from llmctl.core.errors import ConfigError, ConnectionFailed, StorageError
+from llmctl.core.files import expanded
 from llmctl.pricing.book import FILE
 from llmctl.pricing.update import MOST_BYTES
 
@@ -42,7 +43,7 @@ def of(place: str) -> bytes:
     if place.startswith(("https://", "http://")):
         return _address(place)
     try:
-        return _whole(Path(place).expanduser().open("rb"))
+        return _whole(expanded(place).open("rb"))
     except OSError as error:
         raise ConfigError(f"{place}: cannot be read: {error.strerror}", hint="check the path") from None
 

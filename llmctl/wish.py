@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmctl.ask import Ask, base, is_auto
 from llmctl.core.errors import UsageError
+from llmctl.core.files import expanded
 from llmctl.core.model import Message, Request
 from llmctl.recipe import Prepared, Recipe, Room
 
@@ -152,7 +153,7 @@ def _chooser(wish: Wish, rule: ExamplesRule | None, measure: Measure) -> Chooser
     from llmctl.prompts import examples
 
     if isinstance(given, str | Path):
-        found = examples.load(Path(given).expanduser())
+        found = examples.load(expanded(given))
     elif given is not None:
         found = [examples.example(row, f"examples[{n}]") for n, row in enumerate(given)]
     else:
@@ -188,7 +189,7 @@ def _files(names: Sequence[str | Path]) -> tuple[Attachment, ...]:
         return ()
     from llmctl.prompts.attach import read
 
-    return tuple(read(Path(name).expanduser(), str(name)) for name in names)
+    return tuple(read(expanded(name), str(name)) for name in names)
 
 
 def _shortener(wish: Wish, measure: Measure) -> Shortener | None:

@@ -15,6 +15,7 @@ from llmctl.cli.options import current
 from llmctl.cli.session import services, warn
 from llmctl.cli.shared import Asking, ask_of, spread
 from llmctl.core.errors import UsageError
+from llmctl.core.files import expanded
 from llmctl.core.loop import run as run_core
 from llmctl.core.money import show_usd
 from llmctl.services import Services
@@ -87,8 +88,12 @@ def is_file(what: str) -> bool:
         return True
     if len(what) > 1000 or "\n" in what or what.startswith("@"):
         return False
-    path = Path(what).expanduser()
-    return path.is_file() or (" " not in what and path.suffix.lower() in {*KINDS, *PACKINGS})
+    path = expanded(what)
+    try:
+        there = path.is_file()
+    except OSError:  # no file has so long a name, and no prompt is looked for where nobody may look
+        there = False
+    return there or (" " not in what and path.suffix.lower() in {*KINDS, *PACKINGS})
 
 
 def of_run(opened: Services, ask: Ask) -> int:

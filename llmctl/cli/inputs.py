@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from llmctl.core.errors import ConfigError, UsageError
+from llmctl.core.files import expanded
 from llmctl.core.hidden import has_open_key, names_key
 from llmctl.core.money import Nanos, to_nanos
 
@@ -43,7 +43,7 @@ def stdin_text() -> str:
 
 def file_text(name: str) -> str:
     try:
-        data = Path(name).expanduser().read_bytes()
+        data = expanded(name).read_bytes()
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read: {error.strerror}", hint="check the path") from None
     return decoded(data, name)

@@ -23,7 +23,9 @@ class Globals:
 
     @property
     def home_path(self) -> Path | None:
-        return Path(self.home).expanduser() if self.home else None
+        from llmctl.core.files import expanded
+
+        return expanded(self.home) if self.home else None
 
 
 DECLARATIONS: dict[str, tuple[list[str], str, bool]] = {

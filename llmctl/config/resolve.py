@@ -10,6 +10,7 @@ from typing import Any
 from llmctl.config.find import LEVELS, SUFFIXES, Places
 from llmctl.config.nodes import Node, ProfileError, read
 from llmctl.config.schema import build_profile, fail, suggest
+from llmctl.core.files import expanded
 from llmctl.core.profile import Profile
 
 FLAG = LEVELS.index("flag")
@@ -57,7 +58,7 @@ def is_path(name: str) -> bool:
 
 def _locate(name: str, places: Places) -> tuple[Path, int]:
     if is_path(name):
-        return Path(name).expanduser(), FLAG
+        return expanded(name), FLAG
     found = places.named(name)
     if found is None:
         known = sorted({known for known, _, _ in places.all()})
@@ -103,7 +104,7 @@ def _parent(document: Document, places: Places) -> tuple[Path, int] | None:
     if not isinstance(node.value, str):
         raise fail(node, "extends", "the name of one profile is wanted")
     if is_path(node.value):
-        return (document.path.parent / Path(node.value).expanduser()), document.level
+        return document.path.parent / expanded(node.value), document.level
     itself = node.value == document.path.stem
     found = places.named(node.value, below=document.level if itself else len(LEVELS)) or (
         document.path,

@@ -52,6 +52,14 @@ def _make(path: Path) -> None:
     path.mkdir(mode=0o700, exist_ok=True)
 
 
+def expanded(name: str | Path) -> Path:
+    """The path that a user writes, `~` being the home; as in a shell `~name` of nobody stays as it is."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
 def unwritable(path: Path, error: OSError) -> StorageError:
     return StorageError(f"{path}: {error.strerror or error}", hint=ELSEWHERE)
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from llmctl.core.errors import StorageError
+from llmctl.core.files import expanded
 
 
 def write_file(name: str, data: bytes, mode: int = 0o600) -> None:
     """Replaces the file by rename; a device or a pipe is written to. StorageError where it cannot be."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(data)

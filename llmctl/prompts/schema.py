@@ -16,6 +16,7 @@ from typing import Any
 
 from llmctl.core.canonical import canonical
 from llmctl.core.errors import ConfigError
+from llmctl.core.files import expanded
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
@@ -60,7 +61,7 @@ def load(
     if text.startswith("{"):
         return checked(_json(text, "schema"), "schema")
     if text.lower().endswith((".json", ".yaml", ".yml")) or text.startswith(("./", "../", "/", "~/")):
-        return checked(_file((folder or Path()) / Path(text).expanduser()), text)
+        return checked(_file((folder or Path()) / expanded(text)), text)
     if path := CLASS_PATH.fullmatch(text):
         if not classes:
             raise SchemaError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmctl.config.nodes import Node, ProfileError, parse
+from llmctl.core.files import expanded
 from llmctl.core.profile import CHECKS
 from llmctl.prompts.model import KINDS, ExamplesRule, Missing, Template, TemplateError, Variable, nearest
 from llmctl.prompts.variables import convert
@@ -60,7 +61,7 @@ class Folders:
 def load(name: str, folders: Folders) -> Template:
     """The template of that name, or in that file. TemplateError (exit 3) where there is none."""
     if "/" in name or "\\" in name or name.endswith(SUFFIXES):
-        return read(Path(name).expanduser(), name)
+        return read(expanded(name), name)
     for found, path, level in folders.all():
         if found == name:
             return read(path, _shown(path, level, folders))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmctl.core.errors import ConfigError, UsageError
+from llmctl.core.files import expanded
 from llmctl.prompts.model import Missing, Template, TemplateError, Variable, nearest
 
 MAX_VALUE_BYTES = 10_000_000
@@ -29,7 +30,7 @@ def parse_assignments(items: Iterable[str], folder: Path | None = None) -> dict[
         if value.startswith("@@"):
             value = value[1:]
         elif value.startswith("@"):
-            value = _file((folder or Path()) / Path(value[1:]).expanduser(), key)
+            value = _file((folder or Path()) / expanded(value[1:]), key)
         found[key] = value
     return found
 

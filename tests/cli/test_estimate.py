@@ -232,6 +232,12 @@ def test_bad_input_is_told(llmctl: Run, args: tuple[str, ...], code: int, said: 
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("prompt", ["word " * 150, "w" * 300, "~nobody.is.it wrote this"])
+def test_a_prompt_that_could_be_no_file(llmctl: Run, prompt: str) -> None:
+    """The system's own limits on names and homes are no limits on prompts."""
+    assert estimate(llmctl, prompt)["rows"] == 1
+
+
 def test_rows_from_a_pipe(llmctl: Run) -> None:
     """`-` is a file of rows, as for batch; a piped text without it is a prompt, as for run."""
     text = '{"prompt": "one"}\n{"prompt": "two"}\n'

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmctl.core.errors import StorageError
-from llmctl.core.files import private_descriptor, private_file, private_folder
+from llmctl.core.files import expanded, private_descriptor, private_file, private_folder
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +87,10 @@ def test_what_belongs_to_others_is_refused(tmp_path: Path) -> None:
         private_file(tmp_path / "file")
     with pytest.raises(StorageError, match="another user"):
         private_descriptor(tmp_path / "file", os.O_RDONLY)
+
+
+def test_paths_as_users_write_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A shell leaves `~name` alone where nobody is called that, and so a file may be called it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/x") == tmp_path / "x"
+    assert expanded("~nobody-is-called-this/x") == Path("~nobody-is-called-this/x")
