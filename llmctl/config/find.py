@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmctl.core.errors import ConfigError
+
 LEVELS = ("built-in", "user", "project", "flag")
 SETTINGS = "llmctl.yaml"
 SUFFIXES = (".yaml", ".yml")
@@ -28,14 +30,14 @@ class Places:
         if level not in (1, 2):
             return None
         path = (self.user, self.project)[level - 1] / SETTINGS
-        return path if path.is_file() else None
+        return path if _is_file(path) else None
 
     def named(self, name: str, below: int = len(LEVELS)) -> tuple[Path, int] | None:
         """The strongest profile of that name in a level under `below`."""
         for level in range(min(below, 3) - 1, -1, -1):
             for suffix in SUFFIXES:
                 path = self.folder(level) / (name + suffix)
-                if path.is_file():
+                if _is_file(path):
                     return path, level
         return None
 
@@ -43,10 +45,25 @@ class Places:
         """Every profile found (name, path, level), the strongest of each name first."""
         for level in (2, 1, 0):
             folder = self.folder(level)
-            if folder.is_dir():
-                for path in sorted(folder.iterdir()):
-                    if path.suffix in SUFFIXES:
-                        yield path.stem, path, level
+            try:
+                found = sorted(folder.iterdir()) if folder.is_dir() else []
+            except OSError as error:
+                raise _unreadable(folder, error) from None
+            for path in found:
+                if path.suffix in SUFFIXES:
+                    yield path.stem, path, level
+
+
+def _is_file(path: Path) -> bool:
+    """ConfigError where that cannot be known: no weaker profile may take the place of one that is hidden."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{path}: cannot be read: {error.strerror}", hint="check the name and its permissions")
 
 
 def places(environ: Mapping[str, str], cwd: Path) -> Places:

@@ -67,9 +67,10 @@ def read(path: Path, source: str | None = None) -> Node:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
         raise ProfileError(
-            f"{source}: cannot be read: {error.strerror}", hint="check the path and its permissions"
+            f"{source}: cannot be read: {reason}", hint="check the path and its permissions"
         ) from None
     if len(data) > MAX_BYTES:
         raise ProfileError(f"{source}: larger than {MAX_BYTES:,} bytes", hint="a profile is a small file")
@@ -136,6 +137,9 @@ class _Reader:
             return self.loader.construct_object(raw)
         except ValueError as error:
             raise self.fail(raw, f"not a value: {error}", "quote it if it is a text") from None
+        except LookupError:  # `!!bool maybe`, `!!int ""`
+            problem = f"{raw.value!r} is no {_short(raw.tag)}"
+            raise self.fail(raw, problem, "write it without the tag") from None
 
     def mapping(self, raw: Any, depth: int) -> dict[str, Node]:
         found: dict[str, Node] = {}

@@ -101,7 +101,7 @@ def _parent(document: Document, places: Places) -> tuple[Path, int] | None:
     node = document.node.value.get("extends")
     if node is None or node.value is None:
         return None
-    if not isinstance(node.value, str):
+    if not isinstance(node.value, str) or "\0" in node.value:
         raise fail(node, "extends", "the name of one profile is wanted")
     if is_path(node.value):
         return document.path.parent / expanded(node.value), document.level
