@@ -13,16 +13,27 @@ from llmctl.core.errors import StorageError, UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+# Names of their own in the environment: LLMCTL_TAG says how calls are labelled, not what is to be forgotten.
+
 
 @app.command()
 def purge(
     before: Annotated[
         str | None,
-        typer.Option("--before", help="What is older: 30d, 24h, 2026-11, 2026-11-22, or ISO 8601."),
+        typer.Option(
+            "--before",
+            envvar="LLMCTL_PURGE_BEFORE",
+            help="What is older: 30d, 24h, 2026-11, 2026-11-22, or ISO 8601.",
+        ),
     ] = None,
-    tag: Annotated[str | None, typer.Option("--tag", help="What was asked with this tag.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask back on a terminal.")] = False,
+    tag: Annotated[
+        str | None,
+        typer.Option("--tag", envvar="LLMCTL_PURGE_TAG", help="What was asked with this tag."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", envvar="LLMCTL_PURGE_ALL", help="Everything.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", envvar="LLMCTL_PURGE_YES", help="Do not ask back on a terminal.")
+    ] = False,
 ) -> int:
     """Forget stored answers, the ledger's hashes and tags, journals of batches, and the log.
 

@@ -141,6 +141,16 @@ def test_wrong_usage(llmctl: Run, home: Path, args: list[str]) -> None:
     assert holds(home, "zebra")
 
 
+def test_the_environments_tag_is_no_order_to_forget(llmctl: Run, home: Path) -> None:
+    """LLMCTL_TAG labels what a CI job asks: a `purge` beside it forgets what its own options name."""
+    ci = {"LLMCTL_TAG": "ci"}
+    assert llmctl("run", "a zebra", env=ci).returncode == 0
+    assert llmctl("purge", env=ci).returncode == 2
+    assert holds(home, "zebra")
+    assert llmctl("purge", "--all", env=ci).returncode == 0
+    assert not holds(home, "zebra")
+
+
 def test_an_empty_home(llmctl: Run, home: Path) -> None:
     """Nothing to forget is nothing wrong, and makes nothing."""
     done = llmctl("purge", "--all", "--json")
