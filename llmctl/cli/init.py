@@ -37,7 +37,10 @@ FILES = {"llmctl.yaml": SETTINGS, "profiles/team.yaml": TEAM}
 
 @app.command()
 def init(
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", envvar="LLMCTL_INIT_FORCE", help="Replace files that are there already."),
+    ] = False,
 ) -> int:
     """Write a starter llmctl.yaml and profiles/ here."""
     there = [name for name in FILES if Path(name).exists()]

@@ -23,8 +23,13 @@ def merge(
     outputs: Annotated[
         list[Path], typer.Argument(metavar="OUT.1 OUT.2 …", help="What `batch --shard` wrote, in any order.")
     ],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The whole; default: stdout.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file that -o names.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", envvar="LLMCTL_MERGE_OUT", help="The whole; default: stdout."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", envvar="LLMCTL_MERGE_FORCE", help="Replace the file that -o names.")
+    ] = False,
 ) -> int:
     """Put the outputs of shards together, every row once and in order; exit 9 where rows are missing."""
     from llmctl.batch.merge import merge as put_together

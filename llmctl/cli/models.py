@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Models and prices.", rich_markup_mode=None, no_args_is_help=True)
 LEVELS = ("auto", "simple", "normal", "complex")
-Format = Annotated[str, typer.Option("--format", help="table, csv or markdown.")]
+Format = Annotated[
+    str, typer.Option("--format", envvar="LLMCTL_MODELS_FORMAT", help="table, csv or markdown.")
+]
 
 
 @app.callback()

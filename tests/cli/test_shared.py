@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from llmctl.cli.app import COMMANDS, group
 from llmctl.cli.shared import Asking, Wording, options_of, spread
 
 from ..conftest import Run
@@ -47,3 +48,24 @@ def test_the_options_of_the_contract_are_there(llmctl: Run, command: tuple[str, 
     said = llmctl(*command, "--help").stdout
     for option in ("-m,", "-s,", "-t,", "-V,", "-O,", "-f,", "--file", "--examples ", "--cot", "--schema"):
         assert option in said, option
+
+
+def test_a_variable_means_one_thing() -> None:
+    """What a job sets for one command may not turn another into something else: `--force`, say."""
+    meant: dict[str, dict[str, str]] = {}
+
+    def look(command: Any, name: str) -> None:
+        for option in command.params:
+            if option.param_type_name == "option" and isinstance(option.envvar, str):
+                meant.setdefault(option.envvar, {})[name] = option.help or ""
+        for child, inner in getattr(command, "commands", {}).items():
+            look(inner, f"{name} {child}")
+
+    whole = group()
+    for name in COMMANDS:
+        look(whole.get_command(None, name), name)
+    twice = {variable: found for variable, found in meant.items() if len(set(found.values())) > 1}
+    assert {name for name, found in twice.items() if set(found) != {"batch", "estimate"}} == {
+        "LLMCTL_MAX_COST",  # of a run and of an estimate
+        "LLMCTL_TEMPLATE",
+    }
