@@ -48,6 +48,8 @@ def guarded(command: Callable[[], Any], args: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # `llmctl`, `llmctl prompt`: the page is the answer
             _line(error.format_message())  # type: ignore[attr-defined]  # a ClickException
             return UsageError.exit_code
+        if type(error).__name__ == "Abort":  # typer's: a question was answered by Ctrl-C or Ctrl-D
+            return _say("interrupted", 130)
         if usage := _as_usage(error):
             return tell(usage, args)
         return _bug(error, args)

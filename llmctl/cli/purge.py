@@ -47,8 +47,10 @@ def purge(
 
     opened = services()
     then = None if before is None else moment(before, opened.clock.now(), None)
-    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        typer.confirm(f"Forget this for ever, in {opened.home}?", abort=True, err=True)
+    asked = not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    if asked and not typer.confirm(f"Forget this for ever, in {opened.home}?", err=True):
+        sys.stderr.write("llmctl: nothing was forgotten\n")
+        return 130
     done = forget(opened, before=then, tag=tag)
     if current().json:
         write_json(done.envelope())

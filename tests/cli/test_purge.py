@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import sqlite3
+import subprocess
+import sys
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +156,45 @@ def test_the_environments_tag_is_no_order_to_forget(llmctl: Run, home: Path) -> 
     assert holds(home, "zebra")
     assert llmctl("purge", "--all", env=ci).returncode == 0
     assert not holds(home, "zebra")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [("n\n", 130, "nothing was forgotten"), ("\x03", 130, "interrupted"), ("\x04", 130, "interrupted")],
+)
+def test_whoever_is_asked_back_may_say_no(
+    llmctl: Run, environ: dict[str, str], work: Path, home: Path, answer: str, code: int, said: str
+) -> None:
+    """On a terminal; a no is no bug, and neither is a Ctrl-C or Ctrl-D."""
+    assert llmctl("run", "a zebra").returncode == 0
+    outer, inner = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llmctl", "purge", "--all"],
+        env=environ,
+        cwd=work,
+        stdin=inner,
+        stderr=inner,
+        stdout=subprocess.PIPE,
+        preexec_fn=own_terminal,
+    )
+    os.close(inner)
+    told = ""
+    while "[y/N]" not in told:
+        told += os.read(outer, 4096).decode()
+    os.write(outer, answer.encode())
+    assert process.wait(30) == code
+    with suppress(OSError):  # its other end is closed
+        while piece := os.read(outer, 4096):
+            told += piece.decode()
+    os.close(outer)
+    assert said in told and "bug" not in told
+    assert holds(home, "zebra")
+
+
+def own_terminal() -> None:
+    """A session whose terminal is stdin, so that Ctrl-C there is an interrupt."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def test_an_empty_home(llmctl: Run, home: Path) -> None:
