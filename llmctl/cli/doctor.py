@@ -166,8 +166,7 @@ def _reach(base: str) -> str:
         places = socket.getaddrinfo(parts.hostname or "", port, type=socket.SOCK_STREAM)
         refuse_resolved(parts.hostname or "", [str(place[4][0]) for place in places])
         socket.create_connection((parts.hostname or "", port), REACH_S).close()
-    except OSError as error:
-        raise ConnectionFailed(
-            f"{parts.hostname}:{port} cannot be reached: {error.strerror or error}"
-        ) from None
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no server can have
+        reason = getattr(error, "strerror", None) or "no name of a server"
+        raise ConnectionFailed(f"{parts.hostname}:{port} cannot be reached: {reason}") from None
     return f"{parts.hostname}:{port} answers"

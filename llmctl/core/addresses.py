@@ -16,6 +16,7 @@ from llmctl.core.errors import ConfigError, ForbiddenAddress
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+    from urllib.parse import SplitResult
 
     Address = IPv4Address | IPv6Address
 
@@ -43,11 +44,24 @@ def host_of(url: str) -> str:
     from urllib.parse import unquote, urlsplit
 
     try:
-        host = urlsplit(url.strip().replace("\\", "/")).hostname or ""
+        parts = urlsplit(url.strip().replace("\\", "/"))
+        host = parts.hostname or ""
     except ValueError:  # a bracket too many
         raise ConfigError("an address that cannot be read", hint="write https://HOST/…") from None
+    if parts.scheme in ("http", "https"):  # of other services it may be a password that stands there
+        _port(parts, host)
     host = unicodedata.normalize("NFKC", unquote(host)).replace("。", ".")
     return host.partition("%")[0].strip("[] \t").rstrip(".").lower()
+
+
+def _port(parts: SplitResult, host: str) -> None:
+    """ConfigError where there is no such port: nobody would find it out but whoever connects."""
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ConfigError(
+            f"{host}: the address names no port that there is", hint="ports are 1 to 65535"
+        ) from None
 
 
 def refuse_address(url: str, plain_http: Collection[str] = ()) -> None:

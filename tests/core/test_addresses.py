@@ -111,6 +111,14 @@ def test_parts_are_read_as_the_system_reads_them(parts: list[int], forms: list[s
     assert (None if ours is None else int(ours)) == theirs
 
 
+@pytest.mark.parametrize("port", ["99999", "http", "-1"])
+def test_a_port_that_is_none(port: str) -> None:
+    """It is told where it is written, not by whoever connects; in other addresses it may be a word."""
+    with pytest.raises(ConfigError, match=r"h\.example: the address names no port"):
+        refuse_address(f"https://me:word@h.example:{port}/v1")
+    refuse_address("tgram://123456789:not-a-port/lead")
+
+
 def test_names_that_only_look_like_it_pass() -> None:
     """A provider may be called as it likes."""
     for host in (

@@ -68,6 +68,7 @@ ADDRESSES = (
     "https://metadata.google.internal/v1",
     "http://8.8.8.8/v1",
     "http://models.example.com/v1",
+    "http://127.0.0.1:99999/v1",
 )
 
 
@@ -168,6 +169,12 @@ def test_names_are_judged_by_where_they_lead(environ: dict[str, str], work: Path
     assert done.returncode == 3 and "plain_http: [box]" in one_line(done.stderr)
     mine = run(environ["OPENAI_BASE_URL"].replace("127.0.0.1", "mine"), "run", "hi")
     assert mine.returncode == 0, mine.stderr
+
+
+def test_doctor_tells_of_a_name_that_no_server_can_have(llmctl: Run) -> None:
+    """It looks at what is broken, so that nothing broken may break it."""
+    done = llmctl("-p", "dev", "doctor", env={"OPENAI_BASE_URL": f"https://{'a' * 70}.openai.com/v1"})
+    assert done.returncode == 3 and "cannot be reached: no name of a server" in done.stdout
 
 
 def test_a_key_goes_to_its_provider_alone(llmctl: Run, work: Path, server: TestServer) -> None:
