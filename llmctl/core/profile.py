@@ -326,12 +326,12 @@ class LogRule:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LocalRule:
-    """The embedded model's server: seconds it stays without work, requests it takes at once."""
+    """The embedded model's server: seconds it stays without work, threads it computes with."""
 
     idle: float = duration(180.0)
     """How long the model's server waits without work before it ends."""
-    threads: int | None = whole(None, 1)
-    """Threads that compute; null: one fewer than cores."""
+    threads: int | None = whole(None, 1, 512)
+    """Threads that compute; null: one fewer than cores. Another number starts a server of its own."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -52,7 +52,8 @@ class EmbeddedProvider:
     async def _ready(self) -> Endpoint:
         now = time.monotonic()
         if self._endpoint is None or now - self._seen > min(TRUSTED_S, self.rule.idle / 2):
-            self._endpoint = await ensure(find(self.model, self.home), self.home, self.rule.idle)
+            weights = find(self.model, self.home)
+            self._endpoint = await ensure(weights, self.home, self.rule.idle, threads=self.rule.threads)
             self._seen = now
             self._tell()
         return self._endpoint

@@ -41,6 +41,15 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Start:
+    """How a host is to run: its weights, how long it stays idle, its threads (None: as the cores say)."""
+
+    weights: Path
+    idle: float
+    threads: int | None
+
+
+@dataclass(frozen=True)
 class HostStatus:
     """One living host, for people: its process, weights, runtime's version, and whether it answers."""
 
@@ -50,18 +59,22 @@ class HostStatus:
     healthy: bool
 
 
-async def ensure(weights: Path, home: Path, idle: float = 180, start_timeout: float = 60) -> Endpoint:
+async def ensure(
+    weights: Path, home: Path, idle: float = 180, start_timeout: float = 60, threads: int | None = None
+) -> Endpoint:
     """The endpoint of a healthy host for `weights`, started if there is none; cheap if there is.
 
     Renews the host's lease: it stays for `idle` seconds (as its first starter said) after the last
     call of this and the last request. Any number of processes may call it at once: one host starts.
+    `threads` compute; None: one fewer than cores, by any host that was not asked for a number.
     Times are in seconds. Raises ConfigError for weights that cannot be loaded, MissingExtra without
     the runtime, StorageError for an unusable home, ConnectionFailed for a host that died at start,
     ProviderTimeout when it is not ready after `start_timeout`.
     """
     import asyncio
 
-    files = HostFiles.of(home, weights)
+    files = HostFiles.of(home, weights, threads)
+    start = Start(weights, idle, threads)
     deadline = time.monotonic() + start_timeout
     launched = False
     try:
@@ -74,7 +87,7 @@ async def ensure(weights: Path, home: Path, idle: float = 180, start_timeout: fl
             if launched and lease is not None and record is None:
                 raise _died(files, weights)
             if lease is not None:
-                launched = await asyncio.to_thread(_launch, files, weights, idle, record)
+                launched = await asyncio.to_thread(_launch, files, start, record)
             if time.monotonic() >= deadline:
                 raise _slow(files, start_timeout)
             await asyncio.sleep(POLL)
@@ -101,7 +114,7 @@ def _renewed(files: HostFiles, lease: int | None) -> Record | None:
     return files.living()
 
 
-def _launch(files: HostFiles, weights: Path, idle: float, sick: Record | None) -> bool:
+def _launch(files: HostFiles, start: Start, sick: Record | None) -> bool:
     """Start a host, in place of `sick` if given; False when somebody else was faster.
 
     Returns once the host holds the lock; the lock is free again when the host is ready, or dead.
@@ -121,12 +134,12 @@ def _launch(files: HostFiles, weights: Path, idle: float, sick: Record | None) -
                 f"the host of the embedded model (process {record.pid}) hangs", hint="end it"
             )
         os.ftruncate(lock, 0)  # the name of an earlier host
-        _sweep(files, weights.resolve())
-        _spawn(files, weights.resolve(), idle, lock)
+        _sweep(files, start.weights.resolve())
+        _spawn(files, start, lock)
         return True
 
 
-def _spawn(files: HostFiles, weights: Path, idle: float, lock: int) -> None:
+def _spawn(files: HostFiles, start: Start, lock: int) -> None:
     """Run the host's starter, which ends as soon as the host itself is on its own."""
     import subprocess
     import sys
@@ -134,7 +147,8 @@ def _spawn(files: HostFiles, weights: Path, idle: float, lock: int) -> None:
     # It outlives this command, so it gets none of its keys, pipes or terminal, and -P keeps modules
     # that happen to lie in the current folder out.
     command = [sys.executable, "-P", "-m", "llmctl.providers.local_host"]
-    arguments = [str(files.folder), files.key, str(weights), str(idle), str(lock)]
+    weights = str(start.weights.resolve())
+    arguments = [str(files.folder), files.key, weights, str(start.idle), str(lock), str(start.threads or 0)]
     log = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     try:
         subprocess.run(  # noqa: S603 - our own module

@@ -1,6 +1,6 @@
 """The files through which commands and the host of the embedded model find each other.
 
-All lie flat in `<home>/local/`, one set for each file of weights and machine:
+All lie flat in `<home>/local/`, one set for each file of weights, machine and number of threads:
 
 - `KEY.lock`: held shared while a command asks for the endpoint, exclusively while a host starts or
   leaves. Its modification time is the lease: a command touches it to keep the host.
@@ -48,9 +48,10 @@ class HostFiles:
     key: str
 
     @classmethod
-    def of(cls, home: Path, weights: Path) -> HostFiles:
+    def of(cls, home: Path, weights: Path, threads: int | None = None) -> HostFiles:
         """The files for these weights on this machine; a changed file of weights has other ones.
 
+        So has a number of threads that a profile asks for: who asks for another gets a host of his own.
         The machine's name counts because a home may be shared over a network, a loopback port never is.
         Raises ConfigError when the weights cannot be read, StorageError when the folder cannot be made.
         """
@@ -61,8 +62,10 @@ class HostFiles:
             raise ConfigError(f"cannot read the weights {weights}: {error.strerror}") from error
         folder = home.absolute() / "local"
         private_folder(folder)
-        identity = "\0".join((os.uname().nodename, str(path), str(stat.st_size), str(stat.st_mtime_ns)))
-        return cls(folder, hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16])
+        parts = [os.uname().nodename, str(path), str(stat.st_size), str(stat.st_mtime_ns)]
+        parts += [] if threads is None else [f"{threads} threads"]
+        identity = "\0".join(parts).encode("utf-8", "surrogateescape")
+        return cls(folder, hashlib.sha256(identity).hexdigest()[:16])
 
     @classmethod
     def all(cls, home: Path) -> list[HostFiles]:

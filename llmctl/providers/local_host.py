@@ -1,12 +1,13 @@
 """The process that runs llama.cpp's server for the embedded model, apart from any command.
 
-`python -m llmctl.providers.local_host FOLDER KEY WEIGHTS IDLE LOCK_FD`, started by
+`python -m llmctl.providers.local_host FOLDER KEY WEIGHTS IDLE LOCK_FD THREADS`, started by
 `llmctl.providers.local`. It inherits the exclusive lock of its files, so nobody else starts a host
 while it loads, even if the command that started it is killed. Nothing secret is on its command line:
 it makes up the server's key itself and writes it where only this user reads.
 
 It leaves by itself `IDLE` seconds after the last request and the last lease, and at once when its
-endpoint file is taken away (`stop`, a removed home, newer weights) and no request is running.
+endpoint file is taken away (`stop`, a removed home, newer weights) and no request is running. `THREADS`
+0 leaves one core to everybody else.
 """
 
 from __future__ import annotations
@@ -44,8 +45,11 @@ def _quota() -> int | None:
     return None if quota == "max" else max(1, int(quota) // int(period))
 
 
-def start_server(weights: Path, key: str) -> Any:
-    """llama.cpp's HTTP server on a free loopback port, loaded. Raises RuntimeError for bad weights."""
+def start_server(weights: Path, key: str, computing: int) -> Any:
+    """llama.cpp's HTTP server on a free loopback port, loaded; so many threads are `computing`.
+
+    Raises RuntimeError for bad weights.
+    """
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -56,7 +60,7 @@ def start_server(weights: Path, key: str) -> Any:
     params.api_keys = [key]
     params.n_parallel = SLOTS
     params.n_ctx = SLOTS * CONTEXT
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads()
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = computing
     params.cache_ram_mib = 0  # by default up to 8 GB of old prompts
     params.endpoint_metrics = True
     params.endpoint_slots = False  # would show prompts
@@ -116,7 +120,7 @@ def _bound_log() -> None:
         os.ftruncate(2, 0)
 
 
-def run(files: HostFiles, weights: Path, idle: float, lock: int) -> None:
+def run(files: HostFiles, weights: Path, idle: float, lock: int, computing: int) -> None:
     """Load, publish, serve, leave. `lock` is the held lock's descriptor, given back once published."""
     signal.alarm(LOAD_LIMIT)
     pid = os.getpid()
@@ -125,7 +129,7 @@ def run(files: HostFiles, weights: Path, idle: float, lock: int) -> None:
     os.pwrite(lock, f"{pid} {started}".encode(), 0)  # so that `stop` finds a host that still loads
     stat = weights.stat()
     key = secrets.token_urlsafe(32)
-    server = start_server(weights, key)
+    server = start_server(weights, key, computing)
     port = int(server.listening_address.rsplit(":", 1)[1])
     while not healthy(port):
         time.sleep(0.02)
@@ -153,13 +157,13 @@ def _runtime_version() -> str:
 
 def main() -> None:
     """Leave the starter's process tree, then `run`."""
-    folder, key, weights, idle, lock = sys.argv[1:]
+    folder, key, weights, idle, lock, computing = sys.argv[1:]
     if os.fork():
         # A grandchild is nobody's zombie, and outlives its starter without a warning.
         os._exit(0)
     code = 1
     try:
-        run(HostFiles(Path(folder), key), Path(weights), float(idle), int(lock))
+        run(HostFiles(Path(folder), key), Path(weights), float(idle), int(lock), int(computing) or threads())
         code = 0
     except SystemExit:
         code = 0

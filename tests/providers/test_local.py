@@ -24,6 +24,8 @@ from llmctl.providers.local import Endpoint, ensure, status, stop
 from llmctl.providers.local_files import HostFiles, healthy, process_started
 from llmctl.providers.weights import find
 
+from ..conftest import Run
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -220,6 +222,21 @@ def test_ten_processes_at_once_start_one_host(weights: Path, home: Path) -> None
     assert [racer.returncode for racer in racers] == [0] * 10
     assert len(found) == 1
     assert len(hosts(home)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_a_profile_says_how_many_threads_compute(weights: Path, home: Path, llmctl: Run, work: Path) -> None:
+    """A batch job takes more, a laptop fewer; who asks for another number changes nobody else's server."""
+    for threads in (1, 4):
+        (work / "x.yaml").write_text(f"extends: local\nlocal: {{threads: {threads}}}\n")
+        for _ in range(2):
+            done = llmctl("run", "-p", "./x.yaml", "--no-cache", "-O", "max_tokens=2", "hi")
+            assert done.returncode == 0, done.stderr
+    started(weights, home)  # who asks for no number
+    asked = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2] for pid in hosts(home)}
+    counts = {asked[pid]: len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in asked}
+    assert sorted(asked.values()) == [b"0", b"1", b"4"]
+    assert counts[b"4"] - counts[b"1"] == 3
 
 
 def test_a_killed_host_is_replaced(weights: Path, home: Path) -> None:
