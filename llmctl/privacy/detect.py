@@ -30,7 +30,8 @@ class Detector:
     def __init__(self, rule: PrivacyRule) -> None:
         self._rule = rule
         self._phones = "phone" in rule.redact
-        self._numbers: list[Finder] | None = None if {"card", "ssn", "phone"} & set(rule.redact) else []
+        self._wants_numbers = bool({"card", "ssn", "phone"} & set(rule.redact))
+        self._numbers: list[Finder] | None = None
         self._ibans = "iban" in rule.redact
         self._finders: list[Finder] = []
         if "email" in rule.redact or "ip" in rule.redact:
@@ -70,13 +71,13 @@ class Detector:
 
     def _plainly(self, text: str) -> list[Span]:
         spans: list[Span] = []
-        if self._numbers != [] or self._ibans:
+        if self._wants_numbers or self._ibans:
             digits = _digits(text)
             if digits > 1 and self._ibans and _IBAN.search(text):
                 from llmctl.privacy.numbers import ibans
 
                 spans.extend(ibans(text))
-            if digits >= _FEWEST and self._numbers != [] and _DIGITS.search(text):
+            if digits >= _FEWEST and self._wants_numbers and _DIGITS.search(text):
                 if self._numbers is None:
                     self._numbers = _numbers(self._rule)
                 for finder in self._numbers:

@@ -171,6 +171,24 @@ def test_kinds_that_are_off_find_nothing() -> None:
     assert find(text, PrivacyRule()) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("card", "4111 1111 1111 1111"),
+        ("email", "bob@example.com"),
+        ("ssn", "123-45-6789"),
+        ("phone", "+1 415 555 2671"),
+        ("iban", "DE89370400440532013000"),
+        ("ip", "10.1.2.3"),
+        ("secret", "AKIAIOSFODNN7EXAMPLE"),
+    ],
+)
+def test_one_kind_alone_is_found_every_time(kind: str, value: str) -> None:
+    """A detector is made once and asked for each row of a batch: the second may not be passed by."""
+    for _ in range(3):
+        assert [span.value for span in find(f"now {value} here", PrivacyRule(redact=(kind,)))] == [value]
+
+
 def test_equal_rules_share_a_detector() -> None:
     """Patterns are compiled once a profile, not once a row."""
     assert detector(PrivacyRule(redact=("card",))) is detector(PrivacyRule(redact=("card",)))
