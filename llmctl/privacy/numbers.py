@@ -91,7 +91,8 @@ def _card_at(text: str, groups: list[tuple[int, int]], at: int) -> int:
     return found
 
 
-_DECIMAL = frozenset(f"{digit}{point}" for digit in "0123456789" for point in ".,")
+_DECIMAL = frozenset(f"{digit}." for digit in "0123456789")
+"""What stands before the digits of a fraction. Behind a comma it is far more often the next cell of a CSV."""
 
 
 def _is_card(text: str, start: int, end: int, shape: tuple[int, ...]) -> bool:
@@ -141,7 +142,11 @@ _SSN = re.compile(
     r"[0-8](?<![0-9A-Za-z_.+\-/][0-8])[0-9]{2}([\- \u2010-\u2015])(?!00)[0-9]{2}\1(?!0000)[0-9]{4}"
     r"(?![0-9A-Za-z_]|[\-./][0-9])"
 )
-_SSN_WORD = re.compile(r"\bssn\b|\bsocial[ _-]security\b|\bsoc\.? sec\b", re.IGNORECASE)
+_SSN_WORD = re.compile(
+    r"(?<![A-Za-z])(?i:ssn)(?![A-Za-z])|(?<=[a-z])S[Ss][Nn](?![a-z])"
+    r"|(?i:social[ _-]?security|\bsoc\.? sec\b)"
+)
+"""Also in the names of fields: `user_ssn`, `employeeSsn`, `socialSecurityNumber`."""
 _SSN_LOOSE = re.compile(
     r"[0-9]{9}(?<![0-9A-Za-z_]{10})(?![0-9A-Za-z_])|[0-9]{3}\.[0-9]{2}\.[0-9]{4}(?![0-9])"
 )

@@ -85,8 +85,9 @@ def _inside(places: list[tuple[int, int]], n: int, place: int) -> bool:
 def _phone_at(text: str, groups: list[tuple[int, int]], at: int, region: str) -> tuple[int, int]:
     """The last group and the start of the number that begins with group `at`; (-1, 0) where none does."""
     start, plus = _lead(text, groups[at][0])
-    if start and (_glued(text[start - 1]) or (not plus and text[start - 1] in "-_/.#$€£¥%@&?,")):
+    if start and (_glued(text[start - 1]) or (not plus and text[start - 1] in "-_/.#$€£¥%@&?")):
         return -1, 0
+    fraction = not plus and start > 1 and text[start - 1] == "," and text[start - 2].isdecimal()
     digits = 0
     ends = []
     sizes = None if plus or text.startswith("00", start) else _sizes(region)
@@ -97,6 +98,8 @@ def _phone_at(text: str, groups: list[tuple[int, int]], at: int, region: str) ->
         if digits >= 7 and (sizes is None or digits in sizes):
             ends.append(n)
     for n in reversed(ends):
+        if fraction and n == at:  # 3,1415926535; in groups it is the next cell of a CSV
+            break
         if _closed(text, groups, at, n, plus) and _holds(text, start, groups[at : n + 1], plus, region):
             return n, start
     return -1, 0
@@ -121,7 +124,9 @@ def _closed(text: str, groups: list[tuple[int, int]], at: int, last: int, plus: 
     """Whether the number ends here: nothing glued to it, and no longer list of groups around it."""
     end = groups[last][1]
     after = text[end : end + 2]
-    if after and (_glued(after[0]) or after[0] in "_@%" or (after[0] in "-/.,:" and after[1:].isalnum())):
+    if after and (_glued(after[0]) or after[0] in "_@%" or (after[0] in "-/.:" and after[1:].isalnum())):
+        return False
+    if after[:1] == "," and after[1:].isdecimal() and not plus and at == last:  # 4155552671,50
         return False
     if plus:
         return True

@@ -18,8 +18,8 @@ from llmctl.privacy.span import Span
 _AFTER = r"(?![A-Za-z0-9_-])"
 _FORMS: tuple[tuple[str, str], ...] = (
     ("sk-", rf"[A-Za-z0-9_-]{{16,250}}{_AFTER}"),  # OpenAI, Anthropic, OpenRouter, DeepSeek
-    ("AKIA", rf"[A-Z0-9]{{16}}{_AFTER}"),  # AWS
-    ("ASIA", rf"[A-Z0-9]{{16}}{_AFTER}"),
+    ("AKIA", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),  # AWS
+    ("ASIA", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
     ("ghp_", r"[A-Za-z0-9]{36,255}"),  # GitHub
     ("gho_", r"[A-Za-z0-9]{36,255}"),
     ("ghu_", r"[A-Za-z0-9]{36,255}"),

@@ -137,6 +137,46 @@ def test_addresses_beside_an_url(text: str, found: list[str]) -> None:
     assert [span.value for span in find(text, PrivacyRule(redact=("email",)))] == found
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("card", "4111111111111111"),
+        ("card", "4111 1111 1111 1111"),
+        ("email", "bob@example.com"),
+        ("ssn", "123-45-6789"),
+        ("phone", "415-555-2671"),
+        ("phone", "(415) 555-2671"),
+        ("phone", "+14155552671"),
+        ("iban", "DE89370400440532013000"),
+        ("ip", "10.1.2.3"),
+        ("secret", "AKIAIOSFODNN7EXAMPLE"),
+    ],
+)
+@pytest.mark.parametrize(
+    "cells", ["Bob,{},x", "12,{},13", "{},{}", "1;{};2", "1\t{}\t2", "|{}|", "[{},{}]", "n\n2,{}\n3,{}\n"]
+)
+def test_cells_of_a_table(kind: str, value: str, cells: str) -> None:
+    """Tables are pasted into prompts as they are: a comma ends a value, whatever stands beside it."""
+    many = cells.count("{}")
+    spans = find(cells.format(*[value] * many), PrivacyRule(redact=(kind,)))
+    assert [span.value for span in spans] == [value] * many
+
+
+@pytest.mark.parametrize("text", ["3,1415926535 and 4155552671,50", "1,234,567,890", "0.4111111111111111"])
+def test_fractions_and_sums_are_no_cells(text: str) -> None:
+    """What only looks like a number to call, or to pay with, stays in the text."""
+    assert find(text, PrivacyRule(redact=("card", "phone"))) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["ssn", "user_ssn", "ssn_number", "employeeSSN", "social_security_number", "socialSecurityNumber"]
+)
+def test_social_security_numbers_beside_a_fields_name(name: str) -> None:
+    """Nine digits alone are anything; what the field is called tells what they are."""
+    text = f'{{"{name}": "123456789", "lessness": "987654321"}}'
+    assert [span.value for span in find(text, PrivacyRule(redact=("ssn",)))] == ["123456789"]
+
+
 def test_overlaps_become_one() -> None:
     """Of two findings over the same characters nothing may be left behind."""
     rule = PrivacyRule(redact=("email",), patterns={"left": "to bob", "inner": "example"})
