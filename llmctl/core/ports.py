@@ -60,14 +60,23 @@ class Log(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class HttpCall:
+class HttpCall(NamedTuple):
     """One request, ready to be sent. `headers` hold the key: never logged, never in an error."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes
     method: str = "POST"
+
+    def __repr__(self) -> str:
+        return f"HttpCall({self.method} {self.url})"
+
+
+class HttpAnswer(NamedTuple):
+    """A 200 with its headers (lower-case names) and its whole body."""
+
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class StreamDecoder(Protocol):

@@ -1,22 +1,23 @@
-"""Posts over aiohttp's connections and its parser, without what its session does around each request.
+"""Posts over aiohttp's connections, without what its session does around each request.
 
 A session serves every kind of request; that is half of what a short call costs. Here is one kind: a
-body that is at hand, no redirect, no cookies, no proxy. Connecting (names, TLS, happy eyeballs),
-reading and unpacking stay aiohttp's.
+body that is at hand, no redirect, no cookies, no proxy. Connecting (names, TLS, happy eyeballs) stays
+aiohttp's, and so does reading and unpacking what is not plain (`providers.line`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import select
 from collections.abc import Mapping
 from math import inf
 from typing import Any, Protocol
 
 from aiohttp import ClientConnectionError, ClientRequest, ClientSession, ClientTimeout, ConnectionTimeoutError
-from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 from yarl import URL
+
+from llmctl.core.ports import HttpAnswer, HttpCall
+from llmctl.providers.line import Line
 
 IDLE_S = 15.0
 """A connection that was not used for so long is not trusted any more, as in aiohttp's own pool."""
@@ -26,8 +27,6 @@ RARE = 20
 LOST_FOR_S = 60.0
 """How long a way remembers that."""
 LOST = (ClientConnectionError, OSError)
-HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
-LONGEST_LINE = 65_536
 TICK_S = 0.001
 """A timer may ring that much early."""
 
@@ -79,15 +78,13 @@ class Dropped(ClientConnectionError):
 class Reply:
     """An answer's head, and its body as it comes: what a `ClientResponse` is to the wire."""
 
-    def __init__(
-        self, pool: Direct, way: Way, connection: Connection, message: Any, body: StreamReader
-    ) -> None:
+    def __init__(self, pool: Direct, way: Way, line: Line, message: Any, body: StreamReader) -> None:
         self.status: int = message.code
         self.headers: Mapping[str, str] = message.headers
         self.content = body
         self._pool = pool
         self._way = way
-        self._connection: Connection | None = connection
+        self._line: Line | None = line
 
     @property
     def content_type(self) -> str:
@@ -95,14 +92,14 @@ class Reply:
 
     def release(self) -> None:
         """The body was read to its end: the connection may be used again."""
-        if self._connection is not None:
-            self._pool.put_back(self._way, self._connection)
-            self._connection = None
+        if self._line is not None:
+            self._pool.put_back(self._way, self._line)
+            self._line = None
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
 
 class Way:
@@ -116,9 +113,20 @@ class Way:
             f"POST {address.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n"
             f"Accept: */*\r\nAccept-Encoding: gzip, deflate\r\n"
         )
-        self.idle: list[tuple[Connection, float]] = []
+        self.idle: list[tuple[Line, float]] = []
         self._kept = self._lost = 0
         self._lost_at = 0.0
+        self._fields: tuple[Mapping[str, str], str] = {}, ""
+
+    def head(self, headers: Mapping[str, str], length: int) -> bytes:
+        """A request's head. ValueError for a header that would end it early."""
+        known, lines = self._fields
+        if headers != known:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            if lines.count("\r") != len(headers) or lines.count("\n") != len(headers) or "\0" in lines:
+                raise ValueError("a header holds a line break")
+            self._fields = dict(headers), lines
+        return f"{self.start}{lines}Content-Length: {length}\r\n\r\n".encode()
 
     def kept(self) -> None:
         """A connection that was used again has brought an answer."""
@@ -151,84 +159,69 @@ class Direct:
         self.watch = Watch(self._loop)
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes, connect: ClientTimeout, until: float
-    ) -> Reply:
-        """Waits for the answer's head, at most `until` (the loop's seconds). Raises what aiohttp raises."""
-        way = self._ways.get(url)
+        self, call: HttpCall, connect: ClientTimeout, until: float, *, whole: bool
+    ) -> HttpAnswer | Reply:
+        """The answer's head, at most `until` (the loop's seconds). Raises what aiohttp raises.
+
+        With `whole` the answer itself, where it is plain: then nobody wants it as it comes.
+        """
+        way = self._ways.get(call.url)
         if way is None:
-            way = self._ways[url] = Way(self._session, url)
-        sent = head(way, headers, len(body)) + body
+            way = self._ways[call.url] = Way(self._session, call.url)
+        sent = way.head(call.headers, len(call.body)) + call.body
         again = self._idle(way)
-        connection = again or await self._connect(way, connect, until)
-        protocol, transport = connection.protocol, connection.transport
-        assert protocol is not None
+        line = again or await self._connect(way, connect, until)
+        self.watch.set(line, until)
+        answer: HttpAnswer | None = None
         try:
-            if transport is None:
-                raise ConnectionResetError("the connection was lost before it was used")
-            protocol.set_response_params(
-                read_until_eof=True, max_line_size=LONGEST_LINE, max_field_size=LONGEST_LINE
-            )
-            transport.write(sent)
-            self.watch.set(protocol, until)
-            message, content = await protocol.read()
-            while 100 <= message.code < 200 and message.code != 101:  # interim ones are passed over
-                message, content = await protocol.read()
+            if whole:
+                answer = await line.ask(sent)
+            else:
+                line.begin(sent)
+            reply = answer or Reply(self, way, line, *await line.head())
         except BaseException as error:
-            connection.close()
+            line.close()
             if again and isinstance(error, LOST) and not isinstance(error, TimeoutError):
                 way.lost(self._loop.time())
                 raise Dropped("the server hung up on a connection that was kept open") from error
             raise
         finally:
-            self.watch.call_off(protocol)
-        if again:
+            self.watch.call_off(line)
+        if again is not None:
             way.kept()
-        return Reply(self, way, connection, message, content)
+        if answer is not None:
+            self.put_back(way, line)
+        return reply
 
-    def _idle(self, way: Way) -> Connection | None:
+    def _idle(self, way: Way) -> Line | None:
         now = self._loop.time()
         while way.idle:
-            connection, since = way.idle.pop()
-            protocol = connection.protocol
-            fit = now - since < IDLE_S and protocol is not None and protocol.is_connected()
-            if fit and not hung_up(connection):
-                return connection
-            connection.close()
+            line, since = way.idle.pop()
+            if now - since < IDLE_S and line.is_fit():
+                return line
+            line.close()
         return None
 
-    async def _connect(self, way: Way, connect: ClientTimeout, until: float) -> Connection:
+    async def _connect(self, way: Way, connect: ClientTimeout, until: float) -> Line:
         assert self._session.connector is not None
         async with asyncio.timeout_at(until):
             try:
-                return await self._session.connector.connect(way.request, traces=[], timeout=connect)
+                connection = await self._session.connector.connect(way.request, traces=[], timeout=connect)
             except TimeoutError:
                 raise ConnectionTimeoutError(f"Connection timeout to host {way.request.url}") from None
-
-    def put_back(self, way: Way, connection: Connection) -> None:
-        protocol = connection.protocol
-        now = self._loop.time()
-        if protocol is None or protocol.should_close or not way.keeps(now):
+        try:
+            return Line(connection)
+        except BaseException:
             connection.close()
+            raise
+
+    def put_back(self, way: Way, line: Line) -> None:
+        now = self._loop.time()
+        if way.keeps(now) and line.is_kept():
+            way.idle.append((line, now))
         else:
-            way.idle.append((connection, now))
+            line.close()
 
     def close(self) -> None:
         for way in self._ways.values():
             way.drop()
-
-
-def hung_up(connection: Connection) -> bool:
-    """Whether the other side has closed it, also where the event loop has not got round to seeing that."""
-    if connection.transport is None:
-        return True
-    poll = select.poll()
-    poll.register(connection.transport.get_extra_info("socket").fileno(), HUNG_UP)
-    return bool(poll.poll(0))
-
-
-def head(way: Way, headers: Mapping[str, str], length: int) -> bytes:
-    """A request's head. ValueError for a header that would end it early."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    if lines.count("\r") != len(headers) or lines.count("\n") != len(headers) or "\0" in lines:
-        raise ValueError("a header holds a line break")
-    return f"{way.start}{lines}Content-Length: {length}\r\n\r\n".encode()

@@ -8,15 +8,14 @@ reader of a stream raises itself, such as a closed pipe, is none of those and pa
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from llmctl.core.errors import Billed, LlmctlError, OversizedAnswer, ProviderTimeout
 from llmctl.core.model import Request
-from llmctl.core.ports import HttpCall
+from llmctl.core.ports import HttpAnswer, HttpCall
 from llmctl.providers import classify, events
 from llmctl.providers.gate import Gate
 
@@ -29,14 +28,6 @@ if TYPE_CHECKING:
 ERROR_BYTES = 65_536
 TICK = 0.001
 """Seconds by which a timer may be early."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A 200 with its headers (lower-case names) and its whole body."""
-
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Wire:
@@ -60,26 +51,33 @@ class Wire:
             await self._session.close()
             self._session = None
 
-    async def post(self, call: HttpCall, request: Request) -> Answer:
+    async def post(self, call: HttpCall, request: Request) -> HttpAnswer:
         """The whole answer of a 200; every other outcome is raised."""
-        stream = await self._opened(call, request)
+        limits = Limits(request)
+        head = await self._head(call, limits, whole=True)
+        if isinstance(head, HttpAnswer):
+            if len(head.body) > self.max_bytes:
+                raise limits.oversized(self.max_bytes)
+            return head
+        stream = await self._opened(head, limits)
         try:
-            return Answer(stream.headers, await stream.whole())
+            return HttpAnswer(stream.headers, await stream.whole())
         finally:
             stream.close()
 
     @asynccontextmanager
     async def stream(self, call: HttpCall, request: Request) -> AsyncIterator[Stream]:
         """A 200 that is read as it comes. A connection that was not read to its end is not used again."""
-        stream = await self._opened(call, request)
+        limits = Limits(request)
+        head = await self._head(call, limits, whole=False)
+        assert not isinstance(head, HttpAnswer)
+        stream = await self._opened(head, limits)
         try:
             yield stream
         finally:
             stream.close()
 
-    async def _opened(self, call: HttpCall, request: Request) -> Stream:
-        limits = Limits(request)
-        response = await self._head(call, limits)
+    async def _opened(self, response: ClientResponse | Reply, limits: Limits) -> Stream:
         stream = Stream(response, limits, self.max_bytes, self._opened_session()[1].watch)
         if response.status == 200:
             return stream
@@ -89,8 +87,10 @@ class Wire:
             stream.close()
         raise classify.from_status(response.status, stream.headers, body, limits.model)
 
-    async def _head(self, call: HttpCall, limits: Limits) -> ClientResponse | Reply:
-        """Sends the request and waits for the answer's head."""
+    async def _head(
+        self, call: HttpCall, limits: Limits, *, whole: bool
+    ) -> ClientResponse | Reply | HttpAnswer:
+        """Sends the request and waits for the answer's head; with `whole` for all of it, if it is plain."""
         is_new = self.gate.admit(call.url)
         session, direct = self._opened_session()  # loads aiohttp the first time: not the provider's delay
         if is_new:
@@ -100,7 +100,7 @@ class Wire:
         until = limits.until(limits.timeouts.first)
         try:
             if call.method == "POST" and proxy is None:
-                return await direct.post(call.url, call.headers, call.body, limits.connect(), until)
+                return await direct.post(call, limits.connect(), until, whole=whole)
             import asyncio
 
             async with asyncio.timeout_at(until):
@@ -120,7 +120,8 @@ class Wire:
         if self._session is None or self._direct is None:
             from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
-            from llmctl.providers.direct import LONGEST_LINE, Direct
+            from llmctl.providers.direct import Direct
+            from llmctl.providers.line import LONGEST_LINE
             from llmctl.providers.lookup import Lookup
 
             resolver: Any = Lookup(self.gate.plain)  # its methods are all that aiohttp asks for
@@ -196,11 +197,7 @@ class Stream:
             raise self._limits.failure(error, "idle", started=True) from None
         self._size += len(chunk)
         if self._size > self._max_bytes:
-            raise OversizedAnswer(
-                f"{self._limits.model}: the answer is larger than {self._max_bytes:,} bytes "
-                "(max_answer_bytes)",
-                billed="unknown",
-            )
+            raise self._limits.oversized(self._max_bytes)
         return chunk
 
     async def _waited(self) -> bytes:
@@ -238,6 +235,11 @@ class Limits:
             said = "the answer stalled for" if started else "no answer within"
             return self._timeout(what, said, "unknown")
         return classify.from_exception(error, self.model, sent=True, started=started)
+
+    def oversized(self, most: int) -> LlmctlError:
+        """Ours for an answer over `most` bytes."""
+        said = f"{self.model}: the answer is larger than {most:,} bytes (max_answer_bytes)"
+        return OversizedAnswer(said, billed="unknown")
 
     def _timeout(self, what: str, said: str, billed: Billed) -> ProviderTimeout:
         seconds: float = getattr(self.timeouts, what)

@@ -6,11 +6,14 @@ import asyncio
 
 import pytest
 
-from llmctl.providers.direct import FEW_LOST, Direct, Dropped, Watch, Way, head
+from llmctl.core.ports import HttpAnswer, HttpCall
+from llmctl.providers.direct import FEW_LOST, Direct, Dropped, Reply, Watch, Way
 
 from ..server.client import TestServer
 
 BODY = b'{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}'
+
+HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer x"}
 
 
 class Waiter:
@@ -64,34 +67,37 @@ def test_a_header_cannot_begin_another(value: str) -> None:
         from aiohttp import ClientSession
 
         async with ClientSession() as session:
-            return head(Way(session, "http://127.0.0.1:1/v1"), {"X-Own": value}, 3)
+            return Way(session, "http://127.0.0.1:1/v1").head({"X-Own": value}, 3)
 
     with pytest.raises(ValueError, match="line break"):
         asyncio.run(go())
 
 
 def test_a_connection_is_used_again(server: TestServer) -> None:
-    """One connection serves one request after another; a new one each would cost more than the request."""
+    """One connection serves plain answers and others in turn; a new one each would cost more than asking."""
 
-    async def go() -> list[int]:
+    async def go() -> list[bytes]:
         from aiohttp import ClientSession, ClientTimeout
 
-        statuses = []
+        texts = []
         async with ClientSession() as session:
             direct = Direct(session)
-            for _ in range(5):
+            for whole in (True, True, False, True, False, False, True):
                 until = asyncio.get_running_loop().time() + 5
-                url = server.openai + "/chat/completions"
-                headers = {"Content-Type": "application/json", "Authorization": "Bearer x"}
-                reply = await direct.post(url, headers, BODY, ClientTimeout(), until)
-                while not reply.content.at_eof():
-                    await reply.content.readany()
-                statuses.append(reply.status)
+                call = HttpCall(server.openai + "/chat/completions", HEADERS, BODY)
+                if whole:
+                    answer = await direct.post(call, ClientTimeout(), until, whole=True)
+                    assert isinstance(answer, HttpAnswer)
+                    texts.append(answer.body)
+                    continue
+                reply = await direct.post(call, ClientTimeout(), until, whole=False)
+                assert isinstance(reply, Reply)
+                texts.append(await reply.content.read())
                 reply.release()
             direct.close()
-        return statuses
+        return texts
 
-    assert asyncio.run(go()) == [200] * 5
+    assert [b'"content"' in text for text in asyncio.run(go())] == [True] * 7
     assert server.stats()["connections"] == 1
 
 
@@ -105,12 +111,11 @@ def test_a_body_left_unread_ends_its_connection(server: TestServer) -> None:
             direct = Direct(session)
             for _ in range(3):
                 until = asyncio.get_running_loop().time() + 5
-                url = server.openai + "/chat/completions"
-                reply = await direct.post(
-                    url, {"Content-Type": "application/json"}, BODY, ClientTimeout(), until
-                )
+                call = HttpCall(server.openai + "/chat/completions", HEADERS, BODY)
+                reply = await direct.post(call, ClientTimeout(), until, whole=False)
+                assert isinstance(reply, Reply)
                 reply.close()
-            return len(direct._ways[url].idle)
+            return len(direct._ways[call.url].idle)
 
     assert asyncio.run(go()) == 0
     assert server.stats()["connections"] == 3
@@ -136,12 +141,12 @@ def test_a_server_that_hangs_up_unannounced_soon_gets_new_connections() -> None:
             for _ in range(20):
                 until = asyncio.get_running_loop().time() + 5
                 try:
-                    reply = await direct.post(url, {"X-Own": "a"}, BODY, ClientTimeout(), until)
+                    reply = await direct.post(HttpCall(url, {}, BODY), ClientTimeout(), until, whole=True)
                 except Dropped:
                     ends.append("dropped")
                     continue
-                ends.append((await reply.content.read()).decode())
-                reply.release()
+                assert isinstance(reply, HttpAnswer)
+                ends.append(reply.body.decode())
             direct.close()
         return ends
 
