@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 FEWEST_RETRIES = 10
 """A batch may try again for a tenth of its rows, and a small one so often."""
-FLUSH_S = 0.05
+FLUSH_S = 0.1
 COLLECT_EVERY = 20_000
 """Objects made and not gone, before the collector looks at the young ones."""
 

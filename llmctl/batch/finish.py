@@ -15,7 +15,7 @@ from llmctl.batch.index import Offsets, Rows, unnamed
 from llmctl.batch.job import Job
 from llmctl.batch.journal import NO_KEY, Record
 from llmctl.batch.lines import RawRow
-from llmctl.batch.outputs import is_openai, render, shared, written
+from llmctl.batch.outputs import is_final, is_openai, render, shared, written
 from llmctl.batch.rows import Row, parse
 from llmctl.batch.source import Source
 from llmctl.batch.store import DONE, Store, digest_of_file
@@ -40,8 +40,11 @@ class Finisher:
 
     def payload(self, raw: RawRow, record: Record | None) -> bytes:
         """The row's output line: its own record, another row's that it shares, or `pending`."""
-        own = record is not None and record.row == raw.number
-        if record is not None and own and self.restore is None:
+        if (
+            record is not None
+            and record.row == raw.number
+            and (self.restore is None or is_final(record.payload, raw.number))
+        ):
             return written(record.payload, self._openai(record.payload))
         return self.payload_of(parse(raw, self.template), record)
 

@@ -186,6 +186,11 @@ def seal_of(payload: bytes) -> bytes:
     return payload[-SEAL - 2 : -2] if payload.startswith(SEALED, start) else b""
 
 
+def is_final(payload: bytes, number: int) -> bool:
+    """Whether nothing was hidden in a row's record: no value, and no id but its number."""
+    return payload.startswith(b'{"id":"%d","row":%d,' % (number, number)) and not seal_of(payload)
+
+
 def is_labelled(payload: bytes, row: Row) -> bool:
     """Whether a record holds that very number and id."""
     label = b'"id":%b,"row":%d,' % (orjson.dumps(row.id), row.number)

@@ -23,7 +23,7 @@ from llmctl.core.errors import (
     LlmctlError,
     StorageError,
 )
-from llmctl.core.model import Request, replace
+from llmctl.core.model import Request, fill
 
 if TYPE_CHECKING:
     from asyncio import Future, Task
@@ -133,7 +133,7 @@ class Runner:
             self._fail(row, error)
             return
         key = fingerprint(request)
-        request = replace(request, fingerprint=key)
+        fill(request, fingerprint=key)
         if key in self._flying:
             offset = await self._landing(key)
             if offset is not None:
@@ -180,27 +180,20 @@ class Runner:
         self.on_row(row)
 
     async def _lead(self, row: Row, request: Request, key: str) -> None:
-
+        """Asks, and keeps the answer; the row stays pending where nothing more is to be sent."""
         self._flying[key] = None
         offset: int | None = None
         try:
-            done = await self._asked(row, request)
-            if done is not None:
-                offset = self._settle(row, key[:KEY], done)
-        finally:
-            flight = self._flying.pop(key)
-            if flight is not None and not flight.done():  # whatever happened: who shares it must wake up
-                flight.set_result(offset)
-
-    async def _asked(self, row: Row, request: Request) -> Ended | None:
-        """None where the row stays pending, since nothing more is to be sent."""
-        try:
-            return await self.ask(row, request)
+            done = await self.ask(row, request)
+            offset = self._settle(row, key[:KEY], done)
         except Stopped as stopped:
             self.tally.spend(stopped.requests, stopped.cost)
             if self.halted is None or not isinstance(stopped.why, Interrupted):
                 self.halt(stopped.why)  # else it only waited, and was woken by whatever halted the others
-            return None
+        finally:
+            flight = self._flying.pop(key)
+            if flight is not None and not flight.done():  # whatever happened: who shares it must wake up
+                flight.set_result(offset)
 
     def _settle(self, row: Row, key: str, done: Ended) -> int:
         try:

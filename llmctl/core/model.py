@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from llmctl.core.errors import Billed
 from llmctl.core.money import Nanos
@@ -115,8 +115,7 @@ def later(request: Request, seconds: float) -> Request:
     return replace(request, deadline=request.deadline + seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens. Every kind is part of the input or of the output, never besides it.
 
     Of the input: `cached_tokens` (of which `cached_audio_tokens`), `cache_write_tokens` (of which
@@ -149,8 +148,7 @@ class Quota:
     reset: float
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Attempt:
+class Attempt(NamedTuple):
     """One request that went out: for the ledger, and for what may have been billed."""
 
     model: str
@@ -207,6 +205,12 @@ def replace(value: Value, **changes: Any) -> Value:
     fields.update(value.__dict__)
     fields.update(changes)
     return copy
+
+
+def fill(value: Value, **changes: Any) -> Value:
+    """The value itself with some fields set, for whoever has just made it: nobody else may hold it yet."""
+    value.__dict__.update(changes)
+    return value
 
 
 _BLANK = Response("", "")

@@ -8,7 +8,7 @@ not slice it), and at the rates of the service tier that it was served at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -166,7 +166,9 @@ class Price:
         """Of all rates that a request with up to so many input tokens may have, of either tier."""
         ladder = self.ladder(service)
         both = self.steps if ladder is self.steps else (*ladder, *self.steps)
-        passed = [step for step in both if step.over < input_tokens or step.over == 0]
+        passed = both
+        if len(both) > 1:
+            passed = tuple(step for step in both if step.over < input_tokens or step.over == 0)
         key = (service, media, len(passed))
         found = self._dearest.get(key)
         if found is None:
@@ -215,12 +217,20 @@ def least(price: Price, usage: Usage, service: str | None = None) -> Nanos:
 
 
 def _rates(ladder: Sequence[Step], usage: Usage) -> Rates:
+    if len(ladder) == 1:
+        return ladder[0].rates
     return [step.rates for step in ladder if usage.input_tokens > step.over or step.over == 0][-1]
 
 
 def _at(price: Price, rates: Rates, usage: Usage) -> Nanos:
     whole = rates.whole
-    total = sum(whole[kind] * tokens for kind, tokens in _split(usage) if tokens)
+    if _is_rare(usage):
+        total = sum(whole[kind] * tokens for kind, tokens in _split(usage) if tokens)
+    else:  # nearly every call
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        thought = min(usage.reasoning_tokens, usage.output_tokens)
+        total = whole["cached"] * cached + whole["input"] * (usage.input_tokens - cached)
+        total += whole["reasoning"] * thought + whole["output"] * (usage.output_tokens - thought)
     return _rounded(total, rates.digits, price.request)
 
 
@@ -228,6 +238,8 @@ def _rounded(total: int, digits: int, request: Decimal) -> Nanos:
     """Half to even, once, together with what the request costs besides its tokens."""
     if request:
         total, digits = _with(total, digits, request)
+    if digits == 0:
+        return total
     unit = int(10**digits)
     nanos, rest = divmod(total, unit)
     return nanos + int(2 * rest > unit or (2 * rest == unit and nanos % 2 == 1))
@@ -237,18 +249,6 @@ def _with(total: int, digits: int, more: Decimal) -> tuple[int, int]:
     """The sum in units small enough for both."""
     finer = max(digits, _digits(more))
     return total * 10 ** (finer - digits) + int(more.scaleb(finer)), finer
-
-
-def _split(usage: Usage) -> Iterable[tuple[str, int]]:
-    """The tokens by kind, each token once: kinds that overlap give way in the order below."""
-    if not _is_rare(usage):
-        cached = min(usage.cached_tokens, usage.input_tokens)
-        thought = min(usage.reasoning_tokens, usage.output_tokens)
-        return (
-            ("cached", cached), ("input", usage.input_tokens - cached),
-            ("reasoning", thought), ("output", usage.output_tokens - thought),
-        )  # fmt: skip
-    return _split_all(usage)
 
 
 def _is_rare(usage: Usage) -> bool:
@@ -263,7 +263,8 @@ def _is_rare(usage: Usage) -> bool:
     )
 
 
-def _split_all(usage: Usage) -> Iterator[tuple[str, int]]:
+def _split(usage: Usage) -> Iterator[tuple[str, int]]:
+    """The tokens by kind, each token once: kinds that overlap give way in the order below."""
     left = usage.input_tokens
     cached_audio = min(usage.cached_audio_tokens, usage.cached_tokens)
     hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)

@@ -11,7 +11,7 @@ from llmctl.core.model import Message, Request
 from llmctl.core.money import Nanos
 from llmctl.pricing.book import PriceBook
 from llmctl.pricing.cost import Price, most
-from llmctl.pricing.tokens import along, upper_bound
+from llmctl.pricing.tokens import along, plain_bound, upper_bound
 
 CAPS = ("max_completion_tokens", "max_tokens")
 """The parameters that limit the output; where both are set, the larger one is taken."""
@@ -32,9 +32,10 @@ class Terms:
     media: bool
 
     def most(self, messages: Sequence[Message], model: str) -> Nanos:
-        tokens = upper_bound(messages, model=model) + self.along
-        media = self.media or has_media(messages)
-        return most(self.price, tokens, self.output, media=media, service=self.service)
+        tokens, media = plain_bound(messages), self.media
+        if tokens is None:
+            tokens, media = upper_bound(messages, model=model), media or has_media(messages)
+        return most(self.price, tokens + self.along, self.output, media=media, service=self.service)
 
 
 class Reservations:

@@ -59,15 +59,25 @@ def upper_bound(messages: Sequence[Message], *sent: object, model: str = "") -> 
     `sent` is what goes along and is read as input too, such as a JSON schema or tools; None is nothing.
     `model` lowers the bound of images where it is known.
     """
-    if all(each.keys() == PLAIN_MESSAGE and each["content"].__class__ is str for each in messages):
-        texts = sum(_bytes(each["content"]) + _bytes(str(each["role"])) for each in messages)
-        return texts + along(sent) + BOUND_MESSAGE * len(messages) + BOUND_REQUEST
+    plain = plain_bound(messages)
+    if plain is not None:
+        return plain + along(sent)
     parts = _parts(messages)
     texts = sum(map(_bytes, parts.texts))
     known = model and DEAR_IMAGES not in model
     images = len(parts.images) * (BOUND_IMAGE if known else BOUND_DEAR_IMAGE)
     overhead = BOUND_MESSAGE * (len(messages) + parts.named) + BOUND_REQUEST
     return texts + images + math.ceil(parts.audio / AUDIO_CHARS) + parts.files + along(sent) + overhead
+
+
+def plain_bound(messages: Sequence[Message]) -> int | None:
+    """The upper bound of messages that hold a text and nothing else, as most do; None for others."""
+    total = BOUND_REQUEST + BOUND_MESSAGE * len(messages)
+    for each in messages:
+        if each.keys() != PLAIN_MESSAGE or each["content"].__class__ is not str:
+            return None
+        total += _bytes(each["content"]) + _bytes(str(each["role"]))
+    return total
 
 
 def along(sent: Sequence[object]) -> int:

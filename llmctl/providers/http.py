@@ -12,7 +12,7 @@ from llmctl.core.errors import (
     OversizedAnswer,
     ProviderTimeout,
 )
-from llmctl.core.model import Request, Response, replace
+from llmctl.core.model import Request, Response, fill, replace
 from llmctl.core.ports import Codec, StreamDecoder
 from llmctl.providers.wire import Stream, Wire
 
@@ -34,7 +34,7 @@ class HttpProvider:
         call = self.codec.encode(request, key)
         if request.on_text is None:
             answer = await self.wire.post(call, request)
-            return replace(self.codec.decode(request, answer.body), headers=answer.headers)
+            return fill(self.codec.decode(request, answer.body), headers=answer.headers)
         started = time.monotonic()
         async with self.wire.stream(call, request) as stream:
             if stream.is_whole:
@@ -42,7 +42,7 @@ class HttpProvider:
             return await self._streamed(stream, request, started)
 
     async def _whole(self, stream: Stream, request: Request) -> Response:
-        response = replace(self.codec.decode(request, await stream.whole()), headers=stream.headers)
+        response = fill(self.codec.decode(request, await stream.whole()), headers=stream.headers)
         assert request.on_text is not None
         if response.text:
             request.on_text(response.text)

@@ -81,19 +81,19 @@ class OpenAICodec:
     def decode(self, request: Request, body: bytes) -> Response:
         answer = load(body, request.target.model)
         choices = answer.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        if not isinstance(choices, list) or not choices or not isinstance(first := choices[0], dict):
             raise BrokenAnswer(f"{request.target.model}: an answer without choices", billed="unknown")
-        message = choices[0].get("message")
+        message = first.get("message")
         if not isinstance(message, dict):
             raise BrokenAnswer(f"{request.target.model}: a choice without a message", billed="unknown")
         content, tools = message.get("content"), message.get("tool_calls") or ()
-        if not isinstance(tools, list | tuple) or not all(isinstance(call, dict) for call in tools):
+        if tools and not (isinstance(tools, list) and all(isinstance(call, dict) for call in tools)):
             raise BrokenAnswer(f"{request.target.model}: tool calls that are none", billed="unknown")
         usage = from_openai(answer.get("usage"))
         return made(
             text=text_of(content),
             model=answering(request.target, answer.get("model")),
-            finish_reason=_word(choices[0].get("finish_reason")) or "unknown",
+            finish_reason=_word(first.get("finish_reason")) or "unknown",
             usage=served(usage or NO_USAGE, answer.get("service_tier"), request.params.get("service_tier")),
             reasoning=_word(message.get("reasoning_content")) or _word(message.get("reasoning")),
             tool_calls=tuple(tools),

@@ -7,7 +7,6 @@ is refused whole, so that the caller counts the tokens itself and marks the cost
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from llmctl.core.model import Usage
@@ -117,7 +116,7 @@ def served(usage: Usage, told: object, asked: object) -> Usage:
     tier = told if isinstance(told, str) and told else asked
     if not isinstance(tier, str) or (name := tier.lower()) in STANDARD:
         return usage
-    return replace(usage, service=name.removeprefix("on_demand_"))
+    return usage._replace(service=name.removeprefix("on_demand_"))
 
 
 def _modes(usage: _Object, key: str) -> dict[str, int]:
@@ -128,7 +127,7 @@ def _modes(usage: _Object, key: str) -> dict[str, int]:
 
 
 def _guarded(read: Any, usage: object) -> Usage | None:
-    if not isinstance(usage, Mapping):
+    if usage.__class__ is not dict and not isinstance(usage, Mapping):
         return None
     try:
         understood: Usage = read(usage)
@@ -150,6 +149,8 @@ def _true(usage: Usage) -> bool:
 def _count(usage: _Object, key: str) -> int:
     """A number of tokens; absent or null is 0."""
     value = usage.get(key)
+    if value.__class__ is int and value >= 0:
+        return value
     if value is None:
         return 0
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
@@ -161,6 +162,6 @@ def _part(usage: _Object, key: str) -> _Object:
     value = usage.get(key)
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
+    if value.__class__ is not dict and not isinstance(value, Mapping):
         raise _Untrue
     return value

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import fields, replace
 from typing import Any, Protocol
 
 from llmctl.core.errors import LlmctlError, SchemaMismatch
-from llmctl.core.model import Message, Request, Response, Send, Usage
+from llmctl.core.model import Message, Request, Response, Send, Usage, replace
 
-COUNTS = tuple(field.name for field in fields(Usage) if field.name.endswith("_tokens"))
+COUNTS = tuple(name for name in Usage._fields if name.endswith("_tokens"))
 
 
 class Fitting(Protocol):

@@ -17,7 +17,12 @@ def single_flight(next: Send) -> Send:
     flights: dict[str, Future[Response] | None] = {}
     """By fingerprint what is in flight; a Future only where somebody waits for it too."""
 
-    async def lead(key: str, request: Request) -> Response:
+    async def send(request: Request) -> Response:
+        if request.cache != "use":
+            return await next(request)
+        key = fingerprint(request)
+        if key in flights:
+            return await follow(key, request)
         flights[key] = None
         try:
             response = await next(request)
@@ -29,12 +34,7 @@ def single_flight(next: Send) -> Send:
             flight.set_result(response)
         return response
 
-    async def send(request: Request) -> Response:
-        if request.cache != "use":
-            return await next(request)
-        key = fingerprint(request)
-        if key not in flights:
-            return await lead(key, request)
+    async def follow(key: str, request: Request) -> Response:
         import asyncio
 
         flight = flights[key]

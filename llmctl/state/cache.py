@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ DESCRIBED = 1_000
 APART_S = 1e-6
 """Between the ends of a group's entries: diskcache removes a hundred at a time, and then what ends later."""
 STORED = ("text", "model", "finish_reason", "reasoning", "tool_calls", "parsed", "cost", "warnings", "body")
+_stored = attrgetter(*STORED)
 
 
 class AnswerCache:
@@ -319,10 +321,10 @@ def _forget(store: Any, goes: Callable[[str, float], bool]) -> int:
 
 def pack(response: Response, name: str, asked: Mapping[str, Any] | None = None) -> str:
     """Checksum over the entry's name and the JSON, then the JSON; `asked` are the request's parts."""
-    fields = {name: getattr(response, name) for name in STORED}
+    fields = dict(zip(STORED, _stored(response), strict=True))
     if asked is not None:
         fields[ASKED] = asked
-    fields["usage"] = {name: getattr(response.usage, name) for name in Usage.__slots__}
+    fields["usage"] = response.usage._asdict()
     data = orjson.dumps(fields)
     return digest(name.encode() + data)[:SUM] + data.decode()
 

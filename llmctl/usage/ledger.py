@@ -9,7 +9,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from itertools import count
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -42,7 +41,7 @@ SETTLE_ATTEMPT = """
     UPDATE attempts SET state = ?, error = ?, http_status = ?, billed = ?, cost = ?, latency = ?, model = ?
     WHERE id = ?
 """
-RARER = tuple(field.name for field in fields(Usage) if field.name not in CALL)
+RARER = tuple(name for name in Usage._fields if name not in CALL)
 _rarer = attrgetter(*RARER)
 Row = tuple[Any, ...]
 _place = itemgetter(*(CALL.index(name) for name in rollup.PLACE))
