@@ -11,15 +11,16 @@ from pathlib import Path
 
 from llmctl import __version__
 from llmctl.cli.failure import traceback_places
+from llmctl.cli.options import current
 from llmctl.config.find import data_folder
 from llmctl.core.errors import StorageError
-from llmctl.core.files import private_folder, private_open
+from llmctl.core.files import expanded, private_folder, private_open
 from llmctl.core.hidden import mask
 
 
 def write_log(error: BaseException, args: list[str]) -> Path | None:
     """Where it was written; None where it could not be. Of the command line only options' names stay."""
-    home = Path(os.environ.get("LLMCTL_HOME") or data_folder(os.environ))
+    home = current().home_path or expanded(os.environ.get("LLMCTL_HOME") or data_folder(os.environ))
     text = "\n".join(
         [
             f"llmctl {__version__}, Python {platform.python_version()}",

@@ -12,6 +12,8 @@ from typing import Any
 from llmctl.core.errors import LlmctlError, StorageError, UsageError
 from llmctl.core.hidden import mask
 
+YES = ("1", "true", "t", "yes", "y", "on")
+"""What typer takes for a yes in a variable."""
 TYPER_ERRORS = ("ClickException", "UsageError", "BadParameter", "NoSuchOption", "MissingParameter")
 
 
@@ -86,7 +88,7 @@ def _clean(error: LlmctlError) -> None:
 
 def wants(flag: str, name: str, args: list[str]) -> bool:
     """Whether a global flag is set, also where the command line could not be read."""
-    return flag in args or os.environ.get(f"LLMCTL_{name.upper()}", "").lower() in ("1", "true", "yes", "on")
+    return flag in args or os.environ.get(f"LLMCTL_{name.upper()}", "").lower() in YES
 
 
 def one_line(text: str) -> str:

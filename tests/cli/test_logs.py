@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,21 @@ def test_a_log_in_the_way_costs_no_answer(llmctl: Run, home: Path) -> None:
     done = llmctl("run", "hello")
     assert (done.returncode, done.stdout) == (0, "echo: hello\n")
     assert done.stderr.count("going on without it") == 1
+
+
+def test_a_bugs_report_lies_under_the_home_that_was_named(
+    environ: dict[str, str], work: Path, home: Path
+) -> None:
+    """Whoever keeps a command's state in a folder of its own finds everything of it there."""
+    bug = "from llmctl import pipeline as p; p.build = None; from llmctl.cli.app import run; run(%r)"
+    args = ["run", "x", "--home", str(work / "own")]
+    done = subprocess.run(
+        [sys.executable, "-c", bug % args], cwd=work, env=environ, capture_output=True, text=True, check=False
+    )
+    [report] = (work / "own" / "logs").glob("crash-*.log")
+    assert str(report) in done.stderr and not home.exists()
+
+
+def test_every_yes_of_a_variable_is_one(llmctl: Run) -> None:
+    """LLMCTL_JSON=y makes answers JSON; an error beside them is no other form."""
+    assert json.loads(llmctl("nope", env={"LLMCTL_JSON": "y"}).stdout)["error"]["exit_code"] == 2
