@@ -18,7 +18,7 @@ MAX_MENDED = 500_000
 MAX_QUOTED = 8_000
 MAX_TRIES = 20
 BRACKET = re.compile(r"[\[{]")
-FENCE = re.compile(r"```[ \t]*(?:json|JSON)?[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+FENCE = re.compile(r"```[ \t]*(?:(?:json|JSON)[ \t]*)?\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ WITHOUT = re.compile(
     r"\b(?:no|without|avoid)\s(?:any\s|using\s)?([a-z]+(?:\s[a-z]+)?)(?=[.,;!\n]|\Z)", re.IGNORECASE
 )
 NEGATED = re.compile(
-    r"\b(?:do not|don't|never|avoid|must not|should not)\s((?:[a-z]+(?:ing)?\s?){2,5})(?=[.,;!\n]|\Z)",
+    r"\b(?:do not|don't|never|avoid|must not|should not)\s((?:[a-z]+\s){0,4}[a-z]+\s?)(?=[.,;!\n]|\Z)",
     re.IGNORECASE,
 )
 

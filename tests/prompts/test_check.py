@@ -237,3 +237,14 @@ def test_large_prompts_are_checked_fast(piece: str) -> None:
     started = time.process_time()
     look(piece * (1_000_000 // len(piece)))
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("letters", [100, 100_000])
+def test_one_long_word_is_checked_fast(letters: int) -> None:
+    """A gene behind `never` is one word: there is one way to read it, not every way to cut it in five."""
+    started = time.process_time()
+    look(f"never {'acgt' * (letters // 4)}?")
+    assert time.process_time() - started < 1
+    report = look("Use tables. No tables. Include the sources. Never include the sources. Lie. Do not lie.")
+    told = [finding.message for finding in report.findings if finding.code == "contradiction"]
+    assert [message.split("'")[1] for message in told] == ["include the sources", "lie", "tables"]
