@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import isfinite
+from typing import Any, NoReturn
 
 from llmctl.core.errors import SchemaMismatch
 from llmctl.core.model import Message, Request
@@ -84,13 +85,52 @@ def _fitting(value: Any, schema: Mapping[str, Any]) -> Parsed:
 def _loads(text: str) -> tuple[Any, bool]:
     """(value, True) of strict JSON, without NaN and infinities; (None, False) for anything else."""
     try:
-        return json.loads(text, parse_constant=_refuse), True
+        return sound(json.loads(text, parse_constant=_refuse, parse_float=_finite)), True
     except (ValueError, RecursionError):
         return None, False
 
 
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def sound(value: Any) -> Any:
+    """The value as every reader takes it. ValueError where it is nested too deeply for that.
+
+    Whole numbers of more than 64 bits become floating ones, as JavaScript has them, and halves of signs,
+    which no UTF-8 has, become U+FFFD.
+    """
+    import orjson
+
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        value = _sound(value)
+        try:
+            orjson.dumps(value)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
+def _sound(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {_sound(key): _sound(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_sound(item) for item in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError("a number beyond all others") from None
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else _refuse(text)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _candidates(text: str) -> Iterator[tuple[Any, bool]]:
@@ -102,7 +142,7 @@ def _candidates(text: str) -> Iterator[tuple[Any, bool]]:
         value, complete = _loads(match[1].strip())
         if complete:
             yield value, False
-    decoder = json.JSONDecoder(parse_constant=_refuse)
+    decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
     position = 0
     for _ in range(MAX_TRIES):
         bracket = BRACKET.search(text, position)
@@ -110,7 +150,7 @@ def _candidates(text: str) -> Iterator[tuple[Any, bool]]:
             return
         try:
             value, position = decoder.raw_decode(text, bracket.start())
-            yield value, False
+            yield sound(value), False
         except (ValueError, RecursionError):
             position = bracket.end()
 
@@ -125,7 +165,7 @@ def _mend(text: str) -> Any:
     import json_repair
 
     try:
-        value = json_repair.loads(text[start:], skip_json_loads=True)
+        value = sound(json_repair.loads(text[start:], skip_json_loads=True))
     except (RecursionError, ValueError):
         return None
     return value if isinstance(value, dict | list) else None

@@ -338,3 +338,20 @@ def test_without_the_extra_shared_words_tell(
     assert json.loads(done.stdout)["examples_by"] == "shared words"
     assert "with the extra `semantic`" in done.stderr
     assert server.log()[0]["body"]["messages"][1]["content"] == "cat"
+
+
+@pytest.mark.parametrize("value", ["123456789012345678901234567890", r'"a \ud83d b"'])
+def test_answers_that_are_hard_to_write_are_written(
+    llmctl: Run, work: Path, server: TestServer, value: str
+) -> None:
+    """It was paid for; and one such row may not end the others."""
+    server.script(default=f'answer:{{"n": {value}}}')
+    schema = '{"type": "object", "required": ["n"]}'
+    done = llmctl("run", "--json", "--schema", schema, "hi")
+    assert done.returncode == 0 and json.loads(done.stdout)["parsed"]["n"]
+    (work / "in.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    done = llmctl("batch", "in.jsonl", "--schema", schema, "-o", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["status"] for line in (work / "out.jsonl").read_text().splitlines()] == [
+        "ok"
+    ] * 2

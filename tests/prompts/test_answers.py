@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
+import orjson
 import pytest
 
 from llmctl.core.model import Request, Target
@@ -69,6 +71,20 @@ def test_what_does_not_fit_is_refused(text: str, error: str) -> None:
         validate(text, SCHEMA)
     assert caught.value.exit_code == 8
     assert caught.value.errors
+
+
+def test_every_value_can_be_written() -> None:
+    """An answer that was paid for may not end the command, or the batch, that is to write it down."""
+    any_object = {"type": "object"}
+    big = validate('{"n": 123456789012345678901234567890, "m": 18446744073709551615}', any_object).value
+    assert big == {"n": 1.2345678901234568e29, "m": 2**64 - 1}
+    assert validate('{"n": 123456789012345678901234567890}', {"properties": {"n": {"type": "integer"}}}).value
+    half = r'{"a \ud83d": ["b \udca9 c", "\ud83d\udca9"]}'
+    for text in (half, f"Here it is:\n```json\n{half}\n```", half[:-1]):
+        assert validate(text, any_object).value == {"a \ufffd": ["b \ufffd c", "\U0001f4a9"]}
+    for text in ('{"n": 1e999}', '{"a": ' * 300 + "1" + "}" * 300, f'{{"n": {"9" * 400}}}'):
+        with suppress(Mismatch):
+            orjson.dumps(validate(text, any_object).value)
 
 
 def test_a_cut_answer_is_not_completed() -> None:
