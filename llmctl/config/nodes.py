@@ -134,12 +134,15 @@ class _Reader:
         if raw.tag == TAG + "timestamp":
             return raw.value
         try:
-            return self.loader.construct_object(raw)
+            value = self.loader.construct_object(raw)
         except ValueError as error:
             raise self.fail(raw, f"not a value: {error}", "quote it if it is a text") from None
         except LookupError:  # `!!bool maybe`, `!!int ""`
             problem = f"{raw.value!r} is no {_short(raw.tag)}"
             raise self.fail(raw, problem, "write it without the tag") from None
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise self.fail(raw, "a whole number of more than 64 bits", "quote it if it is a text")
+        return value
 
     def mapping(self, raw: Any, depth: int) -> dict[str, Node]:
         found: dict[str, Node] = {}

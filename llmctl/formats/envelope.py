@@ -18,4 +18,10 @@ def write_json(body: Mapping[str, Any]) -> None:
 
 def json_line(body: Mapping[str, Any]) -> str:
     """The object as one line with its schema number."""
-    return orjson.dumps({"schema": SCHEMA, **body}, option=orjson.OPT_NON_STR_KEYS).decode() + "\n"
+    whole = {"schema": SCHEMA, **body}
+    try:
+        return orjson.dumps(whole, option=orjson.OPT_NON_STR_KEYS).decode() + "\n"
+    except TypeError:  # half a sign that no UTF-8 has, in a folder's name: written out
+        import json
+
+        return json.dumps(whole, separators=(",", ":")) + "\n"

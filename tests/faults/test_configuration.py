@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ PROFILES = {
     "tag that runs": ('models: !!python/object/apply:os.system ["touch ran"]\n', "not allowed"),
     "tag that imports": (MODEL + "description: !!python/name:os.system\n", "x.yaml:2: the tag"),
     "tag that does not fit": (MODEL + "cache: !!bool maybe\n", "x.yaml:2: 'maybe' is no !!bool"),
+    "number of many bits": (MODEL + f"params: {{seed: {10**30}}}\n", "x.yaml:2: a whole number of more"),
     "tag of nothing": (MODEL + 'retry: !!int ""\n', "x.yaml:2: '' is no !!int"),
     "path that is none": (MODEL + 'extends: "a\\0/b.yaml"\n', "the name of one profile"),
     "name of nobody": (MODEL + 'extends: "~nobody.is.it/b.yaml"\n', "No such file"),
@@ -104,6 +106,20 @@ def test_templates_cannot_break_out(llmctl: Run, work: Path, server: TestServer,
     done = llmctl("-p", "dev", "run", "-t", "t", "-V", "content=x", timeout=20)
     assert done.returncode == 3 and said in one_line(done.stderr)
     assert not (work / "ran").exists() and server.log() == []
+
+
+def test_a_home_whose_name_is_no_utf8(environ: dict[str, str], work: Path) -> None:
+    """101: JSON output writes out what cannot be encoded, and so does the report of a bug."""
+    home = work / "caf\udce9"
+    home.mkdir()
+    environ = {name: value for name, value in environ.items() if name != "LLMCTL_HOME"} | {"HOME": str(home)}
+    for command in (["profile", "path"], ["cache", "stats"], ["doctor"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "llmctl", "-p", "dev", *command, "--json"],
+            cwd=work, env=environ, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) and r"caf\udce9" in done.stdout
 
 
 def test_a_hostile_env_file_is_not_read(
