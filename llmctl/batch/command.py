@@ -18,7 +18,7 @@ from llmctl.batch.finish import Finisher
 from llmctl.batch.ids import check_ids
 from llmctl.batch.job import Composer, Job
 from llmctl.batch.progress import Progress, say
-from llmctl.batch.rows import Row, parse
+from llmctl.batch.rows import Row, may_have_id, parse
 from llmctl.batch.runner import Runner
 from llmctl.batch.running import Running
 from llmctl.batch.source import Source
@@ -142,9 +142,8 @@ class Batch:
             nonlocal count
             count = 0
             for raw in self.source.raw_rows():
-                row = parse(raw, self.job.template)
                 count += 1
-                yield row.id, row.line
+                yield parse(raw, self.job.template).id if may_have_id(raw) else str(raw.number), raw.line
 
         check_ids(ids, self.source.name)
         return count

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+from array import array
+from errno import ENOSPC
 from pathlib import Path
 from typing import IO
 
@@ -49,26 +51,50 @@ class Rows:
 
 
 class Offsets:
-    """Row number -> where its record stands in the journal."""
+    """Row number -> where its record stands in the journal. Pages that are in use are in memory."""
 
-    WIDTH = 8
+    ROWS = 512
+    """A page's."""
+    BYTES = 8 * ROWS
+    PAGES = 64
+    """In memory at most: 256 KiB."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._file = unnamed(folder)
         self._fd = self._file.fileno()
+        self._pages: dict[int, array[int]] = {}
 
     def put(self, row: int, offset: int) -> None:
         """StorageError where the disk is full."""
-        try:
-            os.pwrite(self._fd, (offset + 1).to_bytes(self.WIDTH, "little"), row * self.WIDTH)
-        except OSError as error:
-            raise _fault(self._folder, error) from None
+        number, place = divmod(row, self.ROWS)
+        page = self._pages.get(number)
+        if page is None:
+            page = self._load(number)
+        page[place] = offset + 1
 
     def get(self, row: int) -> int | None:
         """The offset, None where the row has no record."""
-        found = int.from_bytes(os.pread(self._fd, self.WIDTH, row * self.WIDTH), "little")
+        number, place = divmod(row, self.ROWS)
+        page = self._pages.get(number)
+        if page is None:
+            page = self._load(number)
+        found = page[place]
         return found - 1 if found else None
+
+    def _load(self, number: int) -> array[int]:
+        """The page, in the place of the one that has been in memory for longest."""
+        try:
+            if len(self._pages) >= self.PAGES:
+                oldest = next(iter(self._pages))
+                if os.pwrite(self._fd, self._pages[oldest], oldest * self.BYTES) < self.BYTES:
+                    raise OSError(ENOSPC, os.strerror(ENOSPC))
+                del self._pages[oldest]
+            stored = os.pread(self._fd, self.BYTES, number * self.BYTES)
+        except OSError as error:
+            raise _fault(self._folder, error) from None
+        page = self._pages[number] = array("Q", stored.ljust(self.BYTES, b"\0"))
+        return page
 
     def close(self) -> None:
         self._file.close()

@@ -25,6 +25,7 @@ VERSION = 1
 HEAD = 8 + 1 + 1 + 1
 KEY = 32
 NO_KEY = "-"
+CHUNK = 16_384
 END = 65_536
 """Bytes in which the last record is looked for; the one that closes a batch is far shorter."""
 TORN_HEAD = re.compile(rb"(?:[0-9a-f]{0,8}|[0-9a-f]{8} |[0-9a-f]{8} h.{0,512})\Z", re.DOTALL)
@@ -50,6 +51,8 @@ class Journal:
         self.end = 0
         self.damaged = 0
         self._synced = 0
+        self._chunk = b"", 0
+        """What was read last, and from where: at the end of a batch records are read in their order."""
 
     @property
     def dirty(self) -> bool:
@@ -98,17 +101,18 @@ class Journal:
 
     def read(self, offset: int) -> Record:
         """The record at an offset that `append` or `records` gave."""
-        size = 4096
-        while True:
-            data = os.pread(self._fd, size, offset)
+        data, start = self._chunk
+        at = offset - start
+        end = data.find(b"\n", at) if 0 <= at < len(data) else -1
+        size = CHUNK
+        while end < 0:
+            data, at = os.pread(self._fd, size, offset), 0
+            self._chunk = data, offset
             end = data.find(b"\n")
-            if end >= 0:
-                record = parse(data[: end + 1], offset)
-                break
-            if len(data) < size:
-                record = None
+            if end < 0 and len(data) < size:
                 break
             size *= 8
+        record = parse(data[at : end + 1], offset)
         if record is None:
             raise StorageError(
                 f"{self.path}: damaged at byte {offset}", hint="run the batch again with --restart"
@@ -127,6 +131,7 @@ class Journal:
     def clear(self) -> None:
         os.ftruncate(self._fd, 0)
         self.end = self._synced = 0
+        self._chunk = b"", 0
 
     def close(self) -> None:
         os.close(self._fd)

@@ -65,6 +65,11 @@ def parse(raw: RawRow, template: bool = False) -> Row:
         return _failed(raw, RowError(raw.line, wrong.problem, wrong.hint), value)
 
 
+def may_have_id(raw: RawRow) -> bool:
+    """Whether the row may have an id of its own; where it surely has none, it need not be read for it."""
+    return not raw.text and (b'id"' in raw.data or b"\\" in raw.data)
+
+
 def _unread(raw: RawRow) -> Row:
     problem = f"a row of {raw.too_long:,} bytes; at most {MAX_LINE:,} are read"
     return _failed(raw, raw.error or RowError(raw.line, problem, "shorten or split the row"), {})

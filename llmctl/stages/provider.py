@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 
-from llmctl.core.errors import ConfigError, Interrupted, LlmctlError, add_tried
+from llmctl.core.errors import ConfigError, Interrupted, LlmctlError, StorageError, add_tried
 from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage, later, replace
 from llmctl.core.money import Nanos
 from llmctl.core.ports import Clock, Judge, Ledger, Provider
-from llmctl.stages.record import written
+from llmctl.stages.record import unwritten
 
 Price = Callable[[str, str, Usage, float], Nanos | None]
 """(model that answered, model that was asked, usage, Unix seconds) -> cost; None: no price is known."""
@@ -59,7 +59,11 @@ def provider(
             raise
         done = attempt(response)
         response = replace(response, tried=(done,), cost=done.cost)
-        return written(response, lambda: ledger.settled(row, done))
+        try:
+            ledger.settled(row, done)
+        except StorageError as error:
+            return unwritten(response, error)
+        return response
 
     return send
 

@@ -28,18 +28,18 @@ def record(next: Send, ledger: Ledger, number: Callable[[], int]) -> Send:
             ledger.record(request, left, time.monotonic() - started)
             raise
         response = replace(response, latency=time.monotonic() - started)
-        return written(response, lambda: ledger.record(request, response, response.latency))
+        try:
+            ledger.record(request, response, response.latency)
+        except StorageError as error:
+            return unwritten(response, error)
+        return response
 
     return send
 
 
-def written(response: Response, write: Callable[[], None]) -> Response:
+def unwritten(response: Response, error: StorageError) -> Response:
     """The response; a ledger that cannot be written any more is a warning, since the answer is paid for.
 
     The next call finds it out before it is sent.
     """
-    try:
-        write()
-    except StorageError as error:
-        return replace(response, warnings=(*response.warnings, f"not in the ledger: {error.message}"))
-    return response
+    return replace(response, warnings=(*response.warnings, f"not in the ledger: {error.message}"))

@@ -21,6 +21,7 @@ from llmctl.core.canonical import digest, parts
 from llmctl.core.errors import StorageError
 from llmctl.core.files import private_file, private_folder
 from llmctl.core.model import Request, Response, Usage
+from llmctl.state.sieve import MOST, Sieve
 from llmctl.state.text_disk import text_disk
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ MODE_RAW = 1
 """How diskcache marks a value that stands in the table as it is."""
 LOCKED_S = 0.5
 """How long a locked cache is waited for before the call goes on without it."""
-GATHERED_S, GATHERED = 1.0, 1_000
+GATHERED_S, GATHERED = 1.0, 2_000
 """How long grouped entries wait, and how many: a large group costs two thirds of a small one an entry."""
 CULL_EVERY = 5_000
 """Grouped entries between two looks at what has expired and at the size."""
@@ -87,6 +88,9 @@ class AnswerCache:
         self._view: sqlite3.Connection | None = None
         """In a group: where a look into the cache is open. All looks until the next tick see one state of it,
         since opening and closing one for each takes longer than looking."""
+        self._sieve: Sieve | None = None
+        """In a group, as long as no other process writes: what may be there at all."""
+        self._sifts = group
         self._written = 0
         self._parts: dict[str, dict[str, Any]] = {}
         self._described = 0
@@ -105,6 +109,8 @@ class AnswerCache:
         if waiting is not None:
             return waiting
         name = self._name(key)
+        if self._group and not self._may_hold(name):
+            return None
         value = self._try(self._find, name)
         if self._seal is not None and isinstance(value, str):
             value = self._seal.open(value, name)
@@ -151,6 +157,22 @@ class AnswerCache:
             return found and found[1]
         return store.get(name)
 
+    def _may_hold(self, name: str) -> bool:
+        if self._view is None:
+            self._try(self._begin_look)
+        return self._sieve is None or name in self._sieve
+
+    def _begin_look(self, store: Any) -> None:
+        """Opens the view, and drops the sieve for good where another process has written."""
+        if self._sifts:
+            version = store._con.execute("PRAGMA data_version").fetchone()[0]
+            if self._sieve is None and len(store) <= MOST:
+                names = store._sql("SELECT key FROM Cache WHERE raw = 1")
+                self._sieve = Sieve((name for (name,) in names), version)
+            elif self._sieve is None or self._sieve.version != version:
+                self._sieve, self._sifts = None, False
+        self._open_view(store)
+
     def _open_view(self, store: Any) -> sqlite3.Connection:
         view: sqlite3.Connection = store._con
         view.execute("BEGIN")
@@ -165,7 +187,7 @@ class AnswerCache:
     def _write(self, store: Any, gathered: Mapping[str, Response]) -> None:
         now = time.time()
         ends = None if self.ttl is None else now + self.ttl
-        packed = dict(self._packed(key, response) for key, response in gathered.items())
+        packed = dict(sorted(self._packed(key, response) for key, response in gathered.items()))
         small = [
             (name, now, ends and ends + place * APART_S, now, text)
             for place, (name, text) in enumerate(packed.items())
@@ -176,6 +198,9 @@ class AnswerCache:
             rest = packed if added < len(small) else packed.keys() - {row[0] for row in small}
             for name in rest:  # in a file of their own, or there already
                 store.set(name, packed[name], expire=self.ttl)
+        if self._sieve is not None:
+            for name in packed:
+                self._sieve.add(name)
         self._written += len(gathered)
         if self._written >= CULL_EVERY:
             self._written = 0

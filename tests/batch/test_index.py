@@ -57,3 +57,17 @@ def test_a_folder_that_takes_no_files(tmp_path: Path) -> None:
         Offsets(tmp_path / "nowhere")
     with pytest.raises(StorageError, match="nowhere"):
         Known(tmp_path / "nowhere")
+
+
+def test_offsets_are_a_dict_in_any_order(tmp_path: Path) -> None:
+    """Pages go to the disk and come back: no row may lose its place on the way."""
+    offsets = Offsets(tmp_path)
+    chance = random.Random(3)
+    told: dict[int, int] = {}
+    for _ in range(3000):
+        row = chance.randrange(2 * Offsets.PAGES * Offsets.ROWS)
+        told[row] = chance.randrange(2**62)
+        offsets.put(row, told[row])
+    assert len(offsets._pages) == Offsets.PAGES
+    assert {row: offsets.get(row) for row in told} == told
+    offsets.close()

@@ -45,6 +45,8 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert [(r.kind, r.row, r.key) for r in records] == [("h", 0, NO_KEY)] + [("o", n, KEY) for n in range(3)]
     assert [r.payload for r in records[1:]] == PAYLOADS
     assert [journal.read(r.offset) for r in records] == records
+    more = [journal.append("o", number, KEY, b"{}") for number in range(9, 12)]
+    assert [journal.read(offset).row for offset in more] == [9, 10, 11]
     assert journal.damaged == 0
     journal.close()
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctl.batch.lines import MAX_LINE, RawRow
-from llmctl.batch.rows import Row, parse
+from llmctl.batch.rows import Row, may_have_id, parse
 from llmctl.batch.strict import RowError
 from llmctl.core.canonical import canonical
 
@@ -289,10 +289,21 @@ NAMES = [
 @given(st.dictionaries(st.sampled_from(NAMES), ANY), st.booleans())
 def test_no_object_makes_parse_raise(value: dict[str, Any], template: bool) -> None:
     """One odd row must not end a batch; what is taken can be journaled."""
-    found = row(json.dumps(value).encode(), template)
+    data = json.dumps(value).encode()
+    found = row(data, template)
+    assert may_have_id(RawRow(0, 1, data)) or not found.own_id
     if found.error is None:
         assert found.messages or found.prompt or template
         assert canonical([found.id, found.prompt, found.messages, found.system, found.params])
+
+
+@pytest.mark.parametrize("name", [b"id", b"custom_id", b"\\u0069d", b"i\\u0064", b"custom\\u005fid"])
+def test_an_id_is_seen_however_it_is_written(name: bytes) -> None:
+    """A row whose id was overlooked could have another row's."""
+    data = b'{"%b": "a", "prompt": "hi"}' % name
+    assert row(data, template=True).own_id
+    assert may_have_id(RawRow(0, 1, data))
+    assert not may_have_id(RawRow(0, 1, b'{"prompt": "an id of"}'))
 
 
 @given(st.binary(), st.booleans(), st.booleans())

@@ -116,3 +116,50 @@ def test_it_writes_when_it_is_much_or_has_waited(
     grouped.set(KEYS[10], answer("late"))
     grouped.tick()
     assert text_of(alone, KEYS[10]) == "late"
+
+
+def looks(cache: AnswerCache, key: str) -> list[str]:
+    """The statements that a look for the key takes."""
+    told: list[str] = []
+    cache._store._con.set_trace_callback(told.append)
+    cache.get(key)
+    cache._store._con.set_trace_callback(None)
+    return told
+
+
+def test_what_surely_is_not_there_is_not_looked_for(opened: Callable[..., AnswerCache]) -> None:
+    """A look takes longer than knowing; what is there, of this batch or earlier, is found all the same."""
+    opened(group=False).set(KEYS[0], answer("earlier"))
+    grouped = opened()
+    assert text_of(grouped, KEYS[0]) == "earlier"
+    assert looks(grouped, KEYS[1]) == []
+    grouped.set(KEYS[1], answer("own"))
+    grouped.flush()
+    grouped.tick()
+    assert text_of(grouped, KEYS[1]) == "own"
+    assert not any("SELECT mode" in said for said in looks(grouped, KEYS[2]))
+
+
+def test_what_another_process_adds_is_found_after_the_next_tick(opened: Callable[..., AnswerCache]) -> None:
+    """Two batches over the same rows must not both pay, only since one of them knew an empty cache."""
+    grouped, other = opened(), opened(group=False)
+    assert grouped.get(KEYS[0]) is None
+    other.set(KEYS[0], answer("other's"))
+    grouped.tick()
+    assert text_of(grouped, KEYS[0]) == "other's"
+    assert grouped.get(KEYS[1]) is None
+    other.set(KEYS[1], answer("later"))
+    grouped.tick()
+    assert text_of(grouped, KEYS[1]) == "later"
+
+
+def test_a_cache_of_many_entries_is_looked_into(
+    opened: Callable[..., AnswerCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read all its names would take longer than to look for the batch's own."""
+    monkeypatch.setattr(module, "MOST", 1)
+    alone = opened(group=False)
+    for key in KEYS[:3]:
+        alone.set(key, answer(key))
+    grouped = opened()
+    assert [text_of(grouped, key) for key in KEYS[:4]] == [*KEYS[:3], None]
