@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from llmctl.core.model import Quota, Request, Target
@@ -22,6 +22,7 @@ class Connections:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._providers: dict[tuple[str, str | None, tuple[tuple[str, str], ...]], Provider] = {}
+        self._last: tuple[Target, Provider] | tuple[None, None] = None, None
         self._loading: Future[Any] | None = None
 
     @cached_property
@@ -39,11 +40,15 @@ class Connections:
 
     async def provider_of(self, target: Target) -> Provider:
         """The target's provider, made once."""
+        last, known = self._last
+        if known is not None and target is last:
+            return known
         key = (target.model, target.api_base, tuple(target.headers.items()))
         if key not in self._providers:
             await self._ready(target)
         if key not in self._providers:
             self._providers[key] = self._make_provider(self.opened(target))
+        self._last = target, self._providers[key]
         return self._providers[key]
 
     async def ready(self, target: Target) -> None:
@@ -119,8 +124,13 @@ class Connections:
             await self._wire.close()
 
 
+@cache
+def _quotas() -> Callable[[Mapping[str, str]], list[Quota]]:
+    from llmctl.providers.quotas import low_quotas
+
+    return low_quotas
+
+
 def low_quotas(headers: Mapping[str, str]) -> list[Quota]:
     """`providers.quotas.low_quotas`, loaded with the first answer that came over the wire."""
-    from llmctl.providers.quotas import low_quotas as low
-
-    return low(headers)
+    return _quotas()(headers)

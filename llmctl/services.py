@@ -147,17 +147,21 @@ class Services:
         except AuthError as error:  # no provider refused it: the profile names a key that is not there
             raise ConfigError(f"cache.encrypt: {error.message}", hint=error.hint) from None
 
-    def keep(self, response: Response) -> bool:
+    @cached_property
+    def keep(self) -> Callable[[Response], bool]:
         """Whether an answer may be stored: the asked model's, worth it (`min_cost`), no key, not blocked."""
-        if response.instead_of is not None or (response.cost or 0) < self.profile.cache.min_cost:
-            return False
-        if KEYS.holds(response.text):
-            return False
-        if self.profile.privacy.answers != "block":
-            return True
-        from llmctl.privacy.answers import is_unsafe
+        least, privacy = self.profile.cache.min_cost, self.profile.privacy
 
-        return not is_unsafe(response, self.profile.privacy)
+        def keep(response: Response) -> bool:
+            if response.instead_of is not None or (response.cost or 0) < least or KEYS.holds(response.text):
+                return False
+            if privacy.answers != "block":
+                return True
+            from llmctl.privacy.answers import is_unsafe
+
+            return not is_unsafe(response, privacy)
+
+        return keep
 
     @cached_property
     def ledger(self) -> SqliteLedger:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,7 +58,7 @@ class PriceBook:
             self._source = fetched if fetched.is_file() else shipped()
         return self._source
 
-    @property
+    @cached_property
     def snapshot(self) -> str:
         """The file's date and the first 8 digits of its SHA-256, for the ledger."""
         return self._ask(lambda index: index.facts.snapshot)

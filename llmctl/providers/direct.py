@@ -121,11 +121,11 @@ class Way:
     def head(self, headers: Mapping[str, str], length: int) -> bytes:
         """A request's head. ValueError for a header that would end it early."""
         known, lines = self._fields
-        if headers != known:
+        if headers is not known and headers != known:
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             if lines.count("\r") != len(headers) or lines.count("\n") != len(headers) or "\0" in lines:
                 raise ValueError("a header holds a line break")
-            self._fields = dict(headers), lines
+            self._fields = headers, lines
         return f"{self.start}{lines}Content-Length: {length}\r\n\r\n".encode()
 
     def kept(self) -> None:

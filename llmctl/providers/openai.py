@@ -40,13 +40,14 @@ class OpenAICodec:
             base, _, query = target.api_base.partition("?")
             self.url = f"{base.rstrip('/')}/chat/completions?{query}"
         self.reasoning = target.provider in ("openai", "azure") and bool(REASONING.match(target.bare_model))
-        self.own = target.provider == "openai"
         self.house = house(target.provider)
+        self.model = self.house.wire_model(target.bare_model)
         self.headers = target.headers
+        self._known: tuple[str | None, Mapping[str, str]] = None, self._fields(None)
 
     def encode(self, request: Request, key: str | None) -> HttpCall:
         body: dict[str, Any] = {
-            "model": self.house.wire_model(request.target.bare_model),
+            "model": self.model,
             "messages": request.messages,
         }
         body.update(self._params(request))
@@ -56,10 +57,16 @@ class OpenAICodec:
             body["stream"] = True
             if not self.house.plainstream:
                 body["stream_options"] = {"include_usage": True}
-        headers = {"Content-Type": "application/json", "User-Agent": "llmctl", **self.headers}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
+        known, headers = self._known
+        if key != known:
+            headers = self._fields(key)
+            self._known = key, headers
         return HttpCall(self.url, headers, orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS))
+
+    def _fields(self, key: str | None) -> Mapping[str, str]:
+        """The request's headers: the same object for the same key."""
+        headers = {"Content-Type": "application/json", "User-Agent": "llmctl", **self.headers}
+        return headers if key is None else {**headers, "Authorization": f"Bearer {key}"}
 
     def _params(self, request: Request) -> Mapping[str, Any]:
         if not self.reasoning:

@@ -38,6 +38,8 @@ class Wire:
         self.gate = gate or Gate()
         self._session: ClientSession | None = None
         self._direct: Direct | None = None
+        self._straight: dict[str, Direct] = {}
+        """By address, where it is admitted and no proxy stands before it."""
 
     def open(self) -> None:
         """Loads the HTTP client, which takes longer than a request."""
@@ -45,6 +47,7 @@ class Wire:
 
     async def close(self) -> None:
         if self._direct is not None:
+            self._straight.clear()
             self._direct.close()
             self._direct = None
         if self._session is not None:
@@ -54,7 +57,14 @@ class Wire:
     async def post(self, call: HttpCall, request: Request) -> HttpAnswer:
         """The whole answer of a 200; every other outcome is raised."""
         limits = Limits(request)
-        head = await self._head(call, limits, whole=True)
+        direct = self._straight.get(call.url)
+        if direct is None or call.method != "POST":
+            head = await self._head(call, limits, whole=True)
+        else:
+            try:
+                head = await direct.post(call, limits.connect(), limits.until_first(), whole=True)
+            except _troubles() as error:
+                raise limits.failure(error, "first", started=False) from None
         if isinstance(head, HttpAnswer):
             if len(head.body) > self.max_bytes:
                 raise limits.oversized(self.max_bytes)
@@ -97,9 +107,10 @@ class Wire:
             connector: Any = session.connector
             connector.clear_dns_cache()  # what was known of the host by https is judged anew
         proxy = self.gate.proxy(call.url)
-        until = limits.until(limits.timeouts.first)
+        until = limits.until_first()
         try:
             if call.method == "POST" and proxy is None:
+                self._straight[call.url] = direct
                 return await direct.post(call, limits.connect(), until, whole=whole)
             import asyncio
 
@@ -219,6 +230,10 @@ class Limits:
 
     def connect(self) -> ClientTimeout:
         return connect_timeout(self.timeouts.connect)
+
+    def until_first(self) -> float:
+        """When the answer's head has to be there."""
+        return self.until(self.timeouts.first)
 
     def until(self, seconds: float) -> float:
         """When a wait that begins now has to end, by the event loop's clock (the monotonic one)."""

@@ -103,7 +103,7 @@ class Desk:
 
     def counts(self, request: Request) -> bool:
         """Whether any budget counts the request."""
-        return bool(self._drawers_of(request))
+        return bool(self.purses) and bool(self._drawers_of(request))
 
     async def reserve(self, request: Request, amount: Nanos) -> tuple[Reservation, float]:
         """The money held, and the seconds that were waited for it. BudgetError where it does not fit.

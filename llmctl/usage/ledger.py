@@ -55,7 +55,8 @@ class _Waiting:
     """
 
     def __init__(self) -> None:
-        self.sent: dict[int, Row] = {}
+        self.sent: dict[int, tuple[Request, float]] = {}
+        """What is out, and since when (Unix seconds): few are when the group is written."""
         self.attempts: list[Row] = []
         self.settled: list[Row] = []
         self.calls: list[Row] = []
@@ -65,7 +66,10 @@ class _Waiting:
 
     def write(self, db: sqlite3.Connection, kinds: dict[Kind, int]) -> dict[int, int]:
         """Inside the caller's transaction. Row numbers of what was sent and has not settled."""
-        rows = {ticket: db.execute(INSERT_ATTEMPT, row).lastrowid or 0 for ticket, row in self.sent.items()}
+        rows = {
+            ticket: db.execute(INSERT_ATTEMPT, sent_row(*sent)).lastrowid or 0
+            for ticket, sent in self.sent.items()
+        }
         db.executemany(INSERT_ATTEMPT, self.attempts)
         db.executemany(SETTLE_ATTEMPT, self.settled)
         db.executemany(INSERT_CALL, self.calls)
@@ -112,14 +116,9 @@ class SqliteLedger:
 
     def sent(self, request: Request) -> int:
         """A number for `settled`. Alone, the row is on disk before anything is sent."""
-        target = request.target
-        row = (
-            request.call, self.clock.now(), request.run_id, request.profile, target.model, target.provider,
-            request.tag, "sent", None, None, "unknown", None, None, os.getpid(),
-        )  # fmt: skip
         with self._lock:
             ticket = next(self._tickets)
-            self._waiting.sent[ticket] = row
+            self._waiting.sent[ticket] = request, self.clock.now()
             if not self.group:
                 try:
                     self._write()
@@ -131,15 +130,17 @@ class SqliteLedger:
         return ticket
 
     def settled(self, row: int, attempt: Attempt) -> None:
-        outcome = (
-            "ok" if attempt.error is None else "failed", attempt.error, attempt.status, attempt.billed,
-            attempt.cost, attempt.latency,
-        )  # fmt: skip
         with self._lock:
-            if sent := self._waiting.sent.pop(row, None):
-                if attempt.error is None:
-                    return  # its call will tell all of it
-                self._waiting.attempts.append((*sent[:4], attempt.model, *sent[5:7], *outcome, sent[-1]))
+            sent = self._waiting.sent.pop(row, None)
+            if sent and attempt.error is None:
+                return  # its call will tell all of it
+            outcome = (
+                "ok" if attempt.error is None else "failed", attempt.error, attempt.status, attempt.billed,
+                attempt.cost, attempt.latency,
+            )  # fmt: skip
+            if sent:
+                out = sent_row(*sent)
+                self._waiting.attempts.append((*out[:4], attempt.model, *out[5:7], *outcome, out[-1]))
             else:
                 self._waiting.settled.append((*outcome, attempt.model, self._rows.pop(row)))
             self._written()
@@ -218,6 +219,15 @@ class SqliteLedger:
             len(answer.text) if answer is not None else None, rarer(usage),
             request.template,
         )  # fmt: skip
+
+
+def sent_row(request: Request, at: float) -> Row:
+    """What the ledger knows of a request that is out."""
+    target = request.target
+    return (
+        request.call, at, request.run_id, request.profile, target.model, target.provider,
+        request.tag, "sent", None, None, "unknown", None, None, os.getpid(),
+    )  # fmt: skip
 
 
 def rarer(usage: Usage) -> str | None:
