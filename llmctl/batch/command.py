@@ -35,7 +35,7 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 FEWEST_RETRIES = 10
 """A batch may try again for a tenth of its rows, and a small one so often."""
 FLUSH_S = 0.1
-COLLECT_EVERY = 20_000
+COLLECT_EVERY = 50_000
 """Objects made and not gone, before the collector looks at the young ones."""
 
 

@@ -83,7 +83,7 @@ class AnswerCache:
         self._store: Any = None
         self._broken = False
         self._group = group
-        self._waiting: dict[str, Response] = {}
+        self._waiting: dict[str, str] = {}
         self._due = 0.0
         self._view: sqlite3.Connection | None = None
         """In a group: where a look into the cache is open. All looks until the next tick see one state of it,
@@ -105,13 +105,12 @@ class AnswerCache:
 
     def get(self, key: str) -> Response | None:
         """The stored answer, or None: not there, expired, damaged, or the cache is out of order."""
-        waiting = self._waiting.get(key)
-        if waiting is not None:
-            return waiting
         name = self._name(key)
-        if self._group and not self._may_hold(name):
-            return None
-        value = self._try(self._find, name)
+        value: object = self._waiting.get(name)
+        if value is None:
+            if self._group and not self._may_hold(name):
+                return None
+            value = self._try(self._find, name)
         if self._seal is not None and isinstance(value, str):
             value = self._seal.open(value, name)
         return unpack(value, name) if isinstance(value, str) else None
@@ -121,10 +120,10 @@ class AnswerCache:
         if request is not None and (not self._group or self._described < DESCRIBED):
             self._described += 1
             self._parts[key] = parts(request)
+        name, value = self._packed(key, response)
         if self._group:
-            self._waiting[key] = response
+            self._waiting[name] = value
         else:
-            name, value = self._packed(key, response)
             self._try(lambda store, name: store.set(name, value, expire=self.ttl), name)
 
     def _name(self, key: str) -> str:
@@ -184,22 +183,21 @@ class AnswerCache:
         if view is not None and view.in_transaction:
             view.execute("COMMIT")
 
-    def _write(self, store: Any, gathered: Mapping[str, Response]) -> None:
+    def _write(self, store: Any, gathered: Mapping[str, str]) -> None:
         now = time.time()
         ends = None if self.ttl is None else now + self.ttl
-        packed = dict(sorted(self._packed(key, response) for key, response in gathered.items()))
         small = [
             (name, now, ends and ends + place * APART_S, now, text)
-            for place, (name, text) in enumerate(packed.items())
+            for place, (name, text) in enumerate(sorted(gathered.items()))
             if len(text) < IN_FILES
         ]
         with store.transact():
             added = store._con.executemany(ADD, small).rowcount if small else 0
-            rest = packed if added < len(small) else packed.keys() - {row[0] for row in small}
+            rest = gathered if added < len(small) else gathered.keys() - {row[0] for row in small}
             for name in rest:  # in a file of their own, or there already
-                store.set(name, packed[name], expire=self.ttl)
+                store.set(name, gathered[name], expire=self.ttl)
         if self._sieve is not None:
-            for name in packed:
+            for name in gathered:
                 self._sieve.add(name)
         self._written += len(gathered)
         if self._written >= CULL_EVERY:
