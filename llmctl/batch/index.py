@@ -101,16 +101,19 @@ class Offsets:
 
 
 class Known:
-    """Request identity -> where its record stands: a hash table with linear probing on disk.
+    """Request identity -> where its record stands: a few in memory, more in a hash table on disk.
 
-    Keys are 64 bits of the identity; whoever reads the record compares the whole key.
+    Keys are 64 bits of the identity; whoever reads the record compares the whole key. The table is one
+    with linear probing.
     """
 
     SLOT = struct.Struct("<QQ")
+    FEW = 16_384
 
     def __init__(self, folder: Path | None, expected: int = 1024) -> None:
         self._folder = folder
         self._count = 0
+        self._few: dict[int, int] | None = {}
         self._make(max(1024, 1 << (2 * expected).bit_length()))
 
     def _make(self, slots: int) -> None:
@@ -121,16 +124,29 @@ class Known:
         self._used = Rows()
 
     def __len__(self) -> int:
-        return self._count
+        return self._count if self._few is None else len(self._few)
 
     def get(self, key: str) -> int | None:
         """The offset recorded last for this identity (hexadecimal), None where there is none."""
-        _, value = self._find(_number(key))
+        number = _number(key)
+        if self._few is not None:
+            return self._few.get(number)
+        _, value = self._find(number)
         return value - 1 if value else None
 
     def put(self, key: str, offset: int) -> None:
         """StorageError where the disk is full."""
         number = _number(key)
+        if self._few is None:
+            self._store(number, offset)
+            return
+        self._few[number] = offset
+        if len(self._few) > self.FEW:
+            few, self._few = self._few, None
+            for each, place in few.items():
+                self._store(each, place)
+
+    def _store(self, number: int, offset: int) -> None:
         try:
             if 2 * self._count >= self._slots:
                 self._grow()

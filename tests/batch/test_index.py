@@ -25,9 +25,11 @@ def test_offsets_are_those_that_were_put(tmp_path: Path) -> None:
     offsets.close()
 
 
+@pytest.mark.parametrize("few", [0, 100, 10_000])
 @pytest.mark.parametrize("expected", [0, 1, 4000])
-def test_known_is_a_dict(expected: int, tmp_path: Path) -> None:
-    """Growing or not, every key has its last offset and no other key has one."""
+def test_known_is_a_dict(expected: int, few: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory, on disk or on its way there, growing or not: every key has its last offset, no other one."""
+    monkeypatch.setattr(Known, "FEW", few)
     known = Known(tmp_path, expected)
     keys = [digest(str(n).encode()) for n in range(4000)]
     chance = random.Random(1)
