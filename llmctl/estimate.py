@@ -27,6 +27,7 @@ from llmctl.core.money import Nanos, to_usd
 from llmctl.pricing.cost import Price
 from llmctl.pricing.estimate import Forecast, History, Question, Range, Sums, Verdict, verdict
 from llmctl.pricing.reservation import ALONG, choices, has_media, output_limit
+from llmctl.pricing.searches import Searches, searches
 from llmctl.pricing.tokens import Meter
 from llmctl.services import Services
 from llmctl.stages.cascade import steps
@@ -311,8 +312,11 @@ class Walk:
         service = params.get("service_tier")
         longest: int | None = None
         reserved: Nanos | None = None
+        searched: Searches | None = None
         with suppress(BudgetError):  # no limit, or no price: unknown
             longest = output_limit(request, self.services.prices)
+            if model.price is not None:
+                searched = searches(request, model.price, self.services.prices.info)
             reserved = self.services.most(request) if self._budgets else None
         return Question(
             texts=measured.texts,
@@ -323,6 +327,7 @@ class Walk:
             media=has_media(request.messages),
             service=service if isinstance(service, str) else None,
             reserved=reserved,
+            searches=searched,
         )
 
     def _lines(self) -> list[Line]:

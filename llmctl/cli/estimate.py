@@ -179,7 +179,11 @@ def said(found: Estimate) -> str:
         names = ", ".join(dict.fromkeys(line.model for line in unknown))
         stopped = "; a budget refuses it" if found.exit_code else ""
         free = next((line.model for line in unknown if line.sums.cost.low is None), None)
-        remedy = "limit its answers: -O max_tokens=1000" if free is None else _declare(free)
+        remedy = "limit its answers: -O max_tokens=1000"
+        if free is not None:
+            remedy = _declare(free)
+        elif all(line.sums.output.most is not None for line in unknown):
+            remedy = "nothing limits how often it searches the web, or another tool of its provider's"
         return f"unpriced: it is not known what {names} may cost{stopped} ({remedy})"
     if found.verdict == "over":
         over = ", ".join(share.status.name for share in found.budgets if share.verdict == "over")

@@ -121,7 +121,8 @@ class Usage(NamedTuple):
     Of the input: `cached_tokens` (of which `cached_audio_tokens`), `cache_write_tokens` (of which
     `cache_write_1h_tokens` are kept for an hour), and the uncached `audio_input_tokens` and
     `image_input_tokens`. Of the output: `reasoning_tokens`, `audio_output_tokens`, `image_output_tokens`.
-    `service` is the service tier that it is billed at; None is the standard one.
+    `service` is the service tier that it is billed at; None is the standard one. `searches` counts
+    searches of the web, which are no tokens and are billed besides them.
     """
 
     input_tokens: int = 0
@@ -137,6 +138,7 @@ class Usage(NamedTuple):
     image_input_tokens: int = 0
     image_output_tokens: int = 0
     service: str | None = None
+    searches: int = 0
 
 
 @dataclass(frozen=True, slots=True)

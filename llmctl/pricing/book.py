@@ -84,7 +84,7 @@ class PriceBook:
         if provider in OWN_MACHINE:
             return None if bare.endswith(HOSTED) else FREE
         info = self.info(model)
-        return None if info is None else read_entry(info)
+        return None if info is None else read_entry(info, model)
 
     def override(self, model: str) -> PriceRule | None:
         """The profile's own price of the model, if it has one."""

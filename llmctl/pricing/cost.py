@@ -135,7 +135,9 @@ class Price:
 
     `steps` ascend and start at 0; `services` holds the same for the service tiers that have prices
     of their own (`batches`, `flex`, `priority`, …); `request` and `request_most` are nano-dollars
-    that each request costs besides its tokens: usual and at most.
+    that each request costs besides its tokens: usual and at most. `search` is what each search of the
+    web costs at most, None where that is unknown; `searches` how many every request makes, which are
+    in `request`.
     """
 
     steps: tuple[Step, ...]
@@ -143,6 +145,8 @@ class Price:
     request: Decimal = ZERO
     request_most: Decimal = ZERO
     off_peak: OffPeak | None = None
+    search: Decimal | None = None
+    searches: int = 0
 
     @property
     def base(self) -> Rates:
@@ -231,7 +235,10 @@ def _at(price: Price, rates: Rates, usage: Usage) -> Nanos:
         thought = min(usage.reasoning_tokens, usage.output_tokens)
         total = whole["cached"] * cached + whole["input"] * (usage.input_tokens - cached)
         total += whole["reasoning"] * thought + whole["output"] * (usage.output_tokens - thought)
-    return _rounded(total, rates.digits, price.request)
+    request = price.request
+    if usage.searches:
+        request += (price.search or ZERO) * max(0, usage.searches - price.searches)
+    return _rounded(total, rates.digits, request)
 
 
 def _rounded(total: int, digits: int, request: Decimal) -> Nanos:

@@ -17,6 +17,7 @@ from typing import Any, TypeGuard
 from llmctl.core.money import NANO, per_token
 from llmctl.core.profile import PriceRule
 from llmctl.pricing.cost import FALLBACK, FREE, ZERO, OffPeak, Price, Rates, Step, Window
+from llmctl.pricing.searches import RESEARCHING, SEARCHING
 
 KINDS = {
     "input_cost_per_token": "input",
@@ -47,13 +48,15 @@ INCLUSIVE = frozenset({"xai"})
 """Providers whose higher rates begin at the threshold itself, not past it."""
 
 SEARCHES_ALWAYS = frozenset({"perplexity"})
-"""Providers whose models search for every request and charge for it."""
+"""Providers whose models with a fee for searches search for every request."""
 
 Table = dict[str, Decimal]
 
 
-def read_entry(entry: Mapping[str, Any]) -> Price | None:
+def read_entry(entry: Mapping[str, Any], name: str = "") -> Price | None:
     """The price in an entry of litellm's file; None where it does not say what tokens cost.
+
+    The model's `name` tells whether it searches the web for every request: the file does not.
 
     The file writes 0 for models that are free and for models whose price its authors do not know,
     so 0 counts as a price only for models on one's own machine.
@@ -64,11 +67,16 @@ def read_entry(entry: Mapping[str, Any]) -> Price | None:
     if steps is None:
         return None
     base = steps[0].rates
-    usual, most = _request(entry, provider)
+    fees = _search_fees(entry)
+    searches = int(_searches(provider, name, fees))
+    usual = most = _request(entry)
+    if searches and fees:
+        usual, most = usual + min(fees), most + max(fees)
     if not (base.input or usual) or not (base.output or entry.get("mode") not in CHAT_MODES):
         return FREE if provider in OWN_MACHINE else None
     services = {name: _service(levels, steps) for name, levels in tables.items()}
-    return Price(steps, services, usual, most, _off_peak(entry.get("off_peak_pricing"), base))
+    off_peak = _off_peak(entry.get("off_peak_pricing"), base)
+    return Price(steps, services, usual, most, off_peak, max(fees, default=None), searches)
 
 
 def read_rule(rule: PriceRule) -> Price | None:
@@ -195,16 +203,23 @@ def _service(levels: Mapping[int, Table], standard: tuple[Step, ...]) -> tuple[S
     return tuple(steps)
 
 
-def _request(entry: Mapping[str, Any], provider: str) -> tuple[Decimal, Decimal]:
-    """Nano-dollars per request besides the tokens: usual, and at most."""
+def _request(entry: Mapping[str, Any]) -> Decimal:
+    """Nano-dollars that each request costs besides its tokens and searches."""
     fixed = entry.get("input_cost_per_request")
-    usual = most = per_token(fixed) if _is_price(fixed) else ZERO
+    return per_token(fixed) if _is_price(fixed) else ZERO
+
+
+def _search_fees(entry: Mapping[str, Any]) -> list[Decimal]:
+    """Nano-dollars per search of the web, by how much it brings; empty where the file has none."""
     search = entry.get("search_context_cost_per_query")
-    if provider in SEARCHES_ALWAYS and isinstance(search, Mapping):
-        fees = [per_token(fee) for fee in search.values() if _is_price(fee)]
-        if fees:
-            usual, most = usual + min(fees), most + max(fees)
-    return usual, most
+    found = search.values() if isinstance(search, Mapping) else ()
+    return [per_token(fee) for fee in found if _is_price(fee)]
+
+
+def _searches(provider: str, name: str, fees: list[Decimal]) -> bool:
+    """Whether every request makes a search."""
+    by_name = SEARCHING.search(name) or RESEARCHING.search(name)
+    return bool(by_name) or (provider in SEARCHES_ALWAYS and bool(fees))
 
 
 def _off_peak(block: object, base: Rates) -> OffPeak | None:

@@ -21,6 +21,7 @@ from typing import Literal
 from llmctl.core.model import Usage
 from llmctl.core.money import Nanos
 from llmctl.pricing.cost import Price, cost, least, most
+from llmctl.pricing.searches import NO_SEARCHES, Searches
 
 RULE_TOKENS = 250
 """Output tokens that are expected of a model that nothing is known of yet."""
@@ -54,7 +55,8 @@ class Question:
     """One request, measured. `longest` None: nothing limits the answer.
 
     `texts` are the tokens of the texts alone, `tokens` all input tokens, `choices` the answers asked for
-    at once; `reserved` is what a budget sets aside before it is sent, in nano-dollars.
+    at once; `reserved` is what a budget sets aside before it is sent, in nano-dollars. `searches` come
+    to the most; None: nothing limits them.
     """
 
     texts: int
@@ -65,6 +67,7 @@ class Question:
     media: bool = False
     service: str | None = None
     reserved: Nanos | None = None
+    searches: Searches | None = NO_SEARCHES
 
 
 @dataclass(slots=True)
@@ -149,7 +152,10 @@ class Forecast:
         low = self._low(asked) if certain else Usage()
         longest = None if asked.longest is None else asked.longest * asked.choices
         tokens = max(asked.tokens, usage.input_tokens)  # where more was billed than is counted here
-        highest = None if longest is None else self._dearest(tokens, longest, asked.media, asked.service)
+        highest = None
+        if longest is not None and asked.searches is not None:
+            tokens += asked.searches.tokens
+            highest = asked.searches.fee + self._dearest(tokens, longest, asked.media, asked.service)
         sums.requests += certain
         sums.input_tokens += asked.tokens if certain else 0
         sums.output += Range(low.output_tokens, usage.output_tokens, longest)

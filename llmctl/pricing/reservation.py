@@ -11,6 +11,7 @@ from llmctl.core.model import Message, Request
 from llmctl.core.money import Nanos
 from llmctl.pricing.book import PriceBook
 from llmctl.pricing.cost import Price, most
+from llmctl.pricing.searches import searches
 from llmctl.pricing.tokens import along, plain_bound, upper_bound
 
 CAPS = ("max_completion_tokens", "max_tokens")
@@ -27,15 +28,18 @@ class Terms:
     output: int
     """Tokens that all answers together can have."""
     along: int
-    """Tokens that a schema, tools and the like cannot exceed."""
+    """Tokens that a schema, tools, what searches find and the like cannot exceed."""
     service: str | None
     media: bool
+    fee: Nanos = 0
+    """Of searches that were asked for."""
 
     def most(self, messages: Sequence[Message], model: str) -> Nanos:
         tokens, media = plain_bound(messages), self.media
         if tokens is None:
             tokens, media = upper_bound(messages, model=model), media or has_media(messages)
-        return most(self.price, tokens + self.along, self.output, media=media, service=self.service)
+        tokens += self.along
+        return self.fee + most(self.price, tokens, self.output, media=media, service=self.service)
 
 
 class Reservations:
@@ -82,12 +86,14 @@ def terms(request: Request, book: PriceBook, sent_as_is: bool) -> Terms | None:
         return None
     sent = (request.schema, *(params.get(name) for name in ALONG))
     service, asked = params.get("service_tier"), params.get("modalities")
+    searched = searches(request, price, book.info)
     return Terms(
         price,
         output_limit(request, book, sent_as_is) * choices(params),
-        along(sent),
+        along(sent) + searched.tokens,
         service if isinstance(service, str) else None,
         isinstance(asked, list | tuple) and bool(set(asked) - {"text"}),
+        searched.fee,
     )
 
 

@@ -101,7 +101,7 @@ def changes(before: PriceBook, after: PriceBook) -> Changes:
 
 
 def _prices(book: PriceBook) -> Mapping[str, Price | None]:
-    return {name: read_entry(entry) for name, entry in book.models()}
+    return {name: read_entry(entry, name) for name, entry in book.models()}
 
 
 def _sum(price: Price | None) -> float:

@@ -79,6 +79,7 @@ def _anthropic(usage: _Object) -> Usage:
     hour = _count(_part(usage, "cache_creation"), "ephemeral_1h_input_tokens")
     if hour > written:
         raise _Untrue
+    tools = _part(usage, "server_tool_use") if "server_tool_use" in usage else usage
     return Usage(
         input_tokens=_count(usage, "input_tokens") + read + written,
         output_tokens=_count(usage, "output_tokens"),
@@ -86,6 +87,7 @@ def _anthropic(usage: _Object) -> Usage:
         cache_write_tokens=written,
         cache_write_1h_tokens=hour,
         reasoning_tokens=_count(_part(usage, "output_tokens_details"), "thinking_tokens"),
+        searches=_count(tools, "web_search_requests"),
     )
 
 

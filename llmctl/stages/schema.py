@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from llmctl.core.errors import LlmctlError, SchemaMismatch
 from llmctl.core.model import Message, Request, Response, Send, Usage, replace
 
-COUNTS = tuple(name for name in Usage._fields if name.endswith("_tokens"))
+COUNTS = tuple(name for name in Usage._fields if name.endswith(("_tokens", "searches")))
 
 
 class Fitting(Protocol):

@@ -290,3 +290,16 @@ def test_each_template_has_its_own_history(llmctl: Run, work: Path, server: Test
         found = estimate(llmctl, "a.jsonl", "-t", f"./{name}.md", "--no-cache")
         assert found["cost_usd"]["expected"] == pytest.approx(bill, rel=0.1)
         assert found["models"][0]["expected_from"]["of"].endswith("and template")
+
+
+def test_searches_without_a_limit_have_no_most(llmctl: Run) -> None:
+    """A verdict of `fits` would be broken by the first batch, which a budget refuses."""
+    asked = ("hello", "-O", 'tools=[{"type": "web_search_20250305", "name": "web_search"}]')
+    found = estimate(llmctl, *asked, "-m", "anthropic/claude-sonnet-4-5", "--max-cost", "1", code=6)
+    assert (found["cost_usd"]["most"], found["verdict"]) == (None, "unpriced")
+    done = llmctl(
+        "run", *asked, "-m", "anthropic/claude-sonnet-4-5", "--max-cost", "1", env={"ANTHROPIC_API_KEY": "x"}
+    )
+    told = llmctl("estimate", *asked, "-m", "anthropic/claude-sonnet-4-5").stdout
+    assert "nothing limits how often it searches" in told
+    assert (done.returncode, "set the tool's max_uses" in done.stderr) == (6, True)
