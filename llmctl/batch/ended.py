@@ -54,6 +54,10 @@ Ask = Callable[[Row, Request], Awaitable[Ended]]
 def ask_with(send: Send, job: Job, composer: Composer, on_bug: Callable[[Exception], None]) -> Ask:
     """Through a pipeline of this process; `on_bug` hears of a fault of our own, which fails the row."""
 
+    def failed(error: Exception) -> LlmctlError:
+        on_bug(error)
+        return own_fault(error)
+
     async def ask(row: Row, request: Request) -> Ended:
         outcome: Response | LlmctlError
         try:
@@ -65,11 +69,20 @@ def ask_with(send: Send, job: Job, composer: Composer, on_bug: Callable[[Excepti
         except LlmctlError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001  # our own fault with one row must not end the others
-            on_bug(error)
-            outcome = LlmctlError(f"a bug in llmctl: {type(error).__name__}")
-        return ended(job, composer, row, outcome, request)
+            outcome = failed(error)
+        try:
+            return ended(job, composer, row, outcome, request)
+        except Exception as error:  # noqa: BLE001  # nor must an answer that cannot be written down
+            bug = failed(error)
+            bug.tried = outcome.tried  # it was paid for all the same
+            return ended(job, composer, row, bug, request)
 
     return ask
+
+
+def own_fault(error: Exception) -> LlmctlError:
+    """What a row fails with that met a bug."""
+    return LlmctlError(f"a bug in llmctl: {type(error).__name__}")
 
 
 def ended(

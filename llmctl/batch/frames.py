@@ -13,7 +13,7 @@ import orjson
 from llmctl.batch.ended import Ended, Stopped
 from llmctl.batch.rows import Row
 from llmctl.core import errors
-from llmctl.core.errors import Interrupted, LlmctlError
+from llmctl.core.errors import LlmctlError
 
 if TYPE_CHECKING:
     from asyncio import StreamReader
@@ -78,7 +78,11 @@ def result_of(frame: Frame) -> Ended:
 
 
 def error_of(told: dict[str, Any]) -> LlmctlError:
-    if told["type"] == Interrupted.__name__:
-        return Interrupted(told["exit_code"] - 128, told["message"])
-    kind: type[LlmctlError] = getattr(errors, told["type"])
-    return kind(told["message"], hint=told["hint"], status=told["status"], retry_after=told["retry_after"])
+    """The error that was told; a plain LlmctlError where its kind is none of `core.errors`."""
+    kind: type[LlmctlError] = getattr(errors, told["type"], LlmctlError)
+    error = kind.__new__(kind)  # some kinds are made of other parts, which are in the message by now
+    LlmctlError.__init__(
+        error, told["message"], hint=told["hint"], status=told["status"], retry_after=told["retry_after"]
+    )
+    error.exit_code = told["exit_code"]
+    return error

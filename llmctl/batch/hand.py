@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from llmctl.batch import frames
-from llmctl.batch.ended import Ask, Stopped, ask_with
+from llmctl.batch.ended import Ask, Stopped, ask_with, own_fault
 from llmctl.batch.job import Composer, Job
 from llmctl.batch.rows import Row
 from llmctl.core.canonical import fingerprint
@@ -96,6 +96,9 @@ class Hand:
             writer.write(frames.of_stopped(row.number, stopped))
         except LlmctlError as error:
             writer.write(frames.of_stopped(row.number, Stopped(error, 0, 0)))
+        except Exception as error:  # noqa: BLE001  # a bug: the other side waits for a word of every row
+            self.on_bug(error)
+            writer.write(frames.of_stopped(row.number, Stopped(own_fault(error), 0, 0)))
         else:
             writer.write(frames.of_ended(row.number, done))
 

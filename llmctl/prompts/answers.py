@@ -166,6 +166,7 @@ def _mend(text: str) -> Any:
 
     try:
         value = sound(json_repair.loads(text[start:], skip_json_loads=True))
+        json.dumps(value, allow_nan=False)  # it takes 1e400 for a number
     except (RecursionError, ValueError):
         return None
     return value if isinstance(value, dict | list) else None

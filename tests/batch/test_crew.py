@@ -14,7 +14,7 @@ from llmctl.batch import frames
 from llmctl.batch.ended import Ended, Stopped
 from llmctl.batch.lines import RawRow
 from llmctl.batch.rows import Row, parse
-from llmctl.core.errors import AuthError, Interrupted, RateLimited
+from llmctl.core.errors import AuthError, Interrupted, MissingExtra, RateLimited
 
 from ..conftest import Run
 from ..server.client import TestServer
@@ -65,7 +65,12 @@ def test_ends_and_reasons_arrive_as_they_were() -> None:
     """Their record, their money, and an error of the same kind, or the exit code would be another."""
     done = Ended("o", b'{"text":"a\\nb"}', 2, None, "exact", 5, 0.25, (1, 2, 3, 4))
     assert frames.result_of(unpacked(frames.of_ended(7, done))) == done
-    for why in (AuthError("no", hint="h", status=401), RateLimited("slow", retry_after=3.5), Interrupted(15)):
+    for why in (
+        AuthError("no", hint="h", status=401),
+        RateLimited("slow", retry_after=3.5),
+        Interrupted(15),
+        MissingExtra("this", "that"),
+    ):
         with pytest.raises(Stopped) as caught:
             frames.result_of(unpacked(frames.of_stopped(7, Stopped(why, 2, 40))))
         found = caught.value.why
@@ -130,6 +135,24 @@ def test_a_refused_key_stops_all_workers(llmctl: Run, server: TestServer, work: 
     assert json.loads(done.stdout)["stopped"]["type"] == "auth"
     assert {row["status"] for row in read(work / "out.jsonl")} == {"pending"}
     assert requests(server) <= 6
+
+
+FAULTY = """
+import llmctl.batch.hand as hand
+told = hand.fingerprint
+hand.fingerprint = lambda request: {}["ours"] if "odd" in str(request.messages) else told(request)
+"""
+
+
+def test_a_bug_in_a_worker_ends(llmctl: Run, server: TestServer, work: Path, environ: dict[str, str]) -> None:
+    """Who waits for a row hears of it, whatever befell the worker: no command waits for ever."""
+    (work / "sitecustomize.py").write_text(FAULTY)
+    write(work / "in.jsonl", [*questions(4), {"prompt": "odd"}])
+    done = llmctl("batch", *ARGS, env={"PYTHONPATH": f"{work}:{environ['PYTHONPATH']}"}, timeout=20)
+    assert done.returncode == 1
+    assert "rows met a bug in llmctl: KeyError" in done.stderr
+    assert llmctl("batch", *ARGS).returncode == 0
+    assert requests(server) == 5
 
 
 def test_one_signal_lets_workers_finish(

@@ -10,7 +10,7 @@ import pytest
 from llmctl import BatchResult, Client, pipeline
 from llmctl.batch.runner import weight
 from llmctl.core.errors import AuthError, BreakerOpen, BudgetError, Interrupted, LlmctlError, StorageError
-from llmctl.core.model import Request, Response, Send
+from llmctl.core.model import Request, Response, Send, replace
 from llmctl.services import Services
 
 from ..server.client import TestServer
@@ -29,7 +29,8 @@ def client(environ: dict[str, str], home: Path, monkeypatch: pytest.MonkeyPatch)
         async def faulty(request: Request) -> Response:
             if "bug" in str(request.messages):
                 raise KeyError("ours")
-            return await send(request)
+            response = await send(request)
+            return replace(response, parsed={1, 2}) if "odd" in str(request.messages) else response
 
         return faulty
 
@@ -47,6 +48,16 @@ def test_a_bug_costs_the_rows_that_meet_it(client: Client, server: TestServer) -
     assert "a bug in llmctl: KeyError" in found[1].error["message"]
     assert any("KeyError" in warning for warning in client.warnings)
     assert requests(server) == 52
+
+
+def test_an_answer_that_cannot_be_written(client: Client, server: TestServer) -> None:
+    """Once more: its row fails, with what it cost, and ends no batch on every run."""
+    found = list(client.batch(["a", "odd", "b"]))
+    assert [result.status for result in found] == ["ok", "failed", "ok"]
+    assert found[1].error is not None
+    assert "a bug in llmctl: TypeError" in found[1].error["message"]
+    assert (found[1].attempts, found[1].cost) == (1, found[0].cost)
+    assert any("TypeError" in warning for warning in client.warnings)
 
 
 def test_a_file_that_changes_while_it_is_read(client: Client, tmp_path: Path, server: TestServer) -> None:
