@@ -6,6 +6,7 @@ become placeholders again; at the end the input row tells which value each place
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ import orjson
 
 from llmctl.batch.outputs import SEAL, SEALED, is_labelled, render, seal_of
 from llmctl.batch.rows import Row
-from llmctl.batch.strict import RowError
 from llmctl.core.canonical import VERSION, canonical, digest
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import Request, Response, replace
@@ -46,31 +46,33 @@ class Veil:
         """The row's record for the journal. `request` None: it was never asked."""
         if request is not None:
             outcome = self.down(request, outcome)
-        payload = render(self.label(row), outcome, openai)
         answer = outcome if isinstance(outcome, Response) else outcome.response
-        if answer is None or answer.redactor is None:
-            return payload
-        return b'%b%b%b"}' % (payload[:-1], SEALED, self.seal)
+        hides = answer is not None and answer.redactor is not None
+        if isinstance(outcome, LlmctlError) and not hides:
+            self._clear(outcome, asked=request is not None)
+        payload = render(self.label(row), outcome, openai)
+        return b'%b%b%b"}' % (payload[:-1], SEALED, self.seal) if hides else payload
 
     def label(self, row: Row) -> Row:
-        """The row as the journal may know it: without an id, and an error, that say too much."""
-        if not (row.own_id or row.error is not None):
+        """The row as the journal may know it: without an id that says too much."""
+        if not row.own_id:
             return row
         from llmctl.privacy.detect import detector
 
-        find = detector(self.rule).find
-        if row.own_id and find(row.id):
-            row = row._replace(id=f"row {row.number}")
-        if row.error is not None and find(row.error.message):
-            row = row._replace(error=self._plain(row, row.error))
-        return row
+        return row._replace(id=f"row {row.number}") if detector(self.rule).find(row.id) else row
 
-    def _plain(self, row: Row, error: RowError) -> RowError:
+    def _clear(self, error: LlmctlError, asked: bool) -> None:
+        """Takes out what an error quotes of the row: a field's name, a model's, a parameter's.
+
+        OUT has the placeholders too, since nothing tells what they stood for.
+        """
         from llmctl.privacy.redact import Redactor
 
-        redact = Redactor(self.rule).redact
-        _, _, problem = error.message.partition(": ")
-        return RowError(row.line, redact(problem), redact(error.hint))
+        kinds = self.rule.redact
+        if asked:  # the error may name the server, whose address is no secret
+            kinds = tuple(kind for kind in kinds if kind != "ip")
+        redact = Redactor(dataclasses.replace(self.rule, redact=kinds)).redact
+        error.message, error.hint = redact(error.message), redact(error.hint)
 
     def down(self, request: Request, outcome: Response | LlmctlError) -> Response | LlmctlError:
         """The outcome with placeholders for what was redacted in the request."""

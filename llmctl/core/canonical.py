@@ -56,7 +56,12 @@ def parts(request: Request) -> dict[str, Any]:
         "prompt": _part(messages[last:]),
         "schema": _part(request.schema),
     }
-    return found | {f"params.{name}": _part(value) for name, value in request.params.items()}
+    return found | {f"params.{_name(name)}": _part(value) for name, value in request.params.items()}
+
+
+def _name(name: str) -> str:
+    """A parameter's name; as a hash where it is like none that there is: it may be a text of the user."""
+    return name if name.replace("_", "").isalpha() else digest(name.encode("utf-8"))[:PART]
 
 
 def _part(value: Any) -> Any:

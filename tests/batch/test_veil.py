@@ -46,6 +46,9 @@ def rows() -> list[dict[str, Any]]:
         {"prompt": f"this one is refused, {EMAIL}"},
         {"promt": f"a wrong field, {EMAIL}"},
         {"messages": [{"role": "user", "content": f"Is <EMAIL_1> the same as {EMAIL}?"}]},
+        {EMAIL: "a field that tells"},
+        {"prompt": "a parameter that tells", "params": {EMAIL: 1}},
+        {"prompt": "a model that tells", "model": EMAIL},
     ]
 
 
@@ -62,16 +65,18 @@ def test_canaries(
     assert not leaks(home)
     assert not any(canary in done.stderr for canary in CANARIES)
     found = read(work / "out.jsonl")
-    assert [row["id"] for row in found] == ["0", "1", "a double", EMAIL, "4", "5", "6"]
+    assert [row["id"] for row in found] == ["0", "1", "a double", EMAIL, "4", "5", "6", "7", "8", "9"]
+    for row in (found[7], found[9]):
+        assert "<EMAIL_1>" in row["error"]["message"]
     for row, given in zip(found, rows, strict=True):
         if row["status"] == "ok":
             prompt = given.get("prompt") or given["messages"][0]["content"]
             assert row["text"] == f"echo: {prompt}"
-    assert read(work / "out.jsonl.failed.jsonl") == [rows[4], rows[5]]
+    assert read(work / "out.jsonl.failed.jsonl") == [rows[4], rows[5], rows[7], rows[9]]
     again = llmctl("batch", "in.jsonl", "-o", "out.jsonl", "-p", "prod", "--limit", "6")
     assert again.returncode == 9
     assert read(work / "out.jsonl") == found[:6]
-    assert requests(server) == 5
+    assert requests(server) == 6
 
 
 @pytest.mark.parametrize("extra", [("--order", "done"), ("--format", "openai"), ()])
