@@ -42,7 +42,9 @@ def batch(
     tpm: Annotated[
         float | None, typer.Option("--tpm", min=1, max=1e12, help="Tokens a minute, over the profile's.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="The first N rows only.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=0, max=2**53, help="The first N rows only.")
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart/--resume", help="Forget what is finished and start anew.")
     ] = False,

@@ -47,7 +47,9 @@ def estimate(
         str | None,
         typer.Option("--max-cost", metavar="USD", help="A limit to judge by; exit 6 where it is over."),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="The first N rows only.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=0, max=2**53, help="The first N rows only.")
+    ] = None,
     restart: Annotated[bool, typer.Option("--restart/--resume", help="As if nothing were finished.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Failed rows would be asked again.")

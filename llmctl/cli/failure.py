@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from llmctl.core.errors import LlmctlError, StorageError, UsageError
+from llmctl.core.errors import ConfigError, LlmctlError, StorageError, UsageError
 from llmctl.core.hidden import mask
 
 YES = ("1", "true", "t", "yes", "y", "on")
@@ -40,6 +40,9 @@ def guarded(command: Callable[[], Any], args: list[str]) -> int:
         _forget_stdout()
         return 0
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            told = f"{str(error.filename)[:60]}…: {error.strerror}"
+            return tell(ConfigError(told, hint="choose a shorter one"), args)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF):
             return _bug(error, args)
         _forget_stdout()

@@ -139,6 +139,8 @@ def test_usage_shows_both_calls(llmctl: Run) -> None:
         (("run", "x", "-f", "~nobody.is.it/x.txt"), 3, "~nobody.is.it/x.txt"),
         (("run", "x", "--schema", "~nobody.is.it/x.json"), 3, "~nobody.is.it/x.json"),
         (("run", "x", "--examples", "~nobody.is.it/x.jsonl"), 3, "~nobody.is.it/x.jsonl"),
+        (("merge", "x", "-o", "n" * 300), 3, "File name too long"),
+        (("batch", "-", "--limit", "9" * 23), 2, "--limit"),
         (("run", "x", "-m", "hosted_vllm/x"), 3, "HOSTED_VLLM_API_BASE"),
         (("run", "x", "--tag", "\udcff"), 2, "'?': not UTF-8"),
         (("run", "x", "-O", "stop=a\udcff"), 2, "'stop=a?': not UTF-8"),
