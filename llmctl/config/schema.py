@@ -22,6 +22,8 @@ OPEN_WEBHOOK = r"://[^/@]*:[^/@]*@|//hooks\.slack\.com/|//(?:\w+\.)?discord(?:ap
 """Addresses of messages that are secrets themselves."""
 SHORTEST_KEY = 15
 BOUNDED = ("number", "money", "duration", "amount")
+LONGEST = 100 * 366 * 86_400.0
+"""Seconds; beyond these, sums with the time of day end in years that no calendar has."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -138,6 +140,8 @@ def _number(rule: Rule, node: Node, path: str) -> float | int:
         raise fail(node, path, f"{number:g} is too large", f"at most {rule.high:g}")
     if not rule.whole:
         return number
+    if abs(number) >= 2**63:
+        raise fail(node, path, f"{number:g} is too large", "at most 64 bits")
     if number != int(number):
         raise fail(node, path, f"a whole number is wanted, not {number:g}")
     return int(number)
@@ -158,6 +162,13 @@ def _money(rule: Rule, node: Node, path: str) -> int:
 
 
 def _duration(rule: Rule, node: Node, path: str) -> float:
+    seconds = _seconds(rule, node, path)
+    if seconds > LONGEST:
+        raise fail(node, path, f"{node.value} is too long", "at most a hundred years")
+    return seconds
+
+
+def _seconds(rule: Rule, node: Node, path: str) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", str(node.value))
     if match:
         return float(match[1]) * UNITS[match[2]]
@@ -231,10 +242,23 @@ def _values(rule: Rule, node: Node, path: str) -> Mapping[str, Any]:
         key = min(NOT_PARAMS & node.value.keys())
         hint = "api_base, keys: [env:NAME], headers, timeout and retry stand beside params"
         raise fail(node.value[key], f"{path}.{key}", "is no parameter of a model", hint)
+    if path.endswith(".headers"):
+        _refuse_strange_headers(node, path)
     if path.endswith(("params", "headers")):
         refuse_keys_in(node, path)
     plain: Mapping[str, Any] = node.plain()
     return plain
+
+
+def _refuse_strange_headers(node: Node, path: str) -> None:
+    """Names are tokens and values texts of one line: anything else ends the connection or the command."""
+    for name, child in _children(node).items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise fail(child, f"{path}.{name}", "no name of a header", "letters, digits and -")
+        if not isinstance(child.value, str) or not child.value.isprintable():
+            raise fail(
+                child, f"{path}.{name}", f"a text is wanted, not {_kind(child)}", "quote it, on one line"
+            )
 
 
 def _finite(node: Node, path: str) -> None:

@@ -25,6 +25,18 @@ PROFILES = {
     "tag that imports": (MODEL + "description: !!python/name:os.system\n", "x.yaml:2: the tag"),
     "tag that does not fit": (MODEL + "cache: !!bool maybe\n", "x.yaml:2: 'maybe' is no !!bool"),
     "number of many bits": (MODEL + f"params: {{seed: {10**30}}}\n", "x.yaml:2: a whole number of more"),
+    "header of a map": (MODEL + "providers: {openai: {headers: {X-A: {}}}}\n", "X-A: a text is wanted"),
+    "header of a number": (MODEL + "providers: {openai: {headers: {X-A: 1}}}\n", "X-A: a text is wanted"),
+    "header of two lines": (MODEL + 'providers: {openai: {headers: {X: "a\\nb"}}}\n', "a text is wanted"),
+    "header without a name": (MODEL + 'providers: {openai: {headers: {"": x}}}\n', "no name of a header"),
+    "count beyond counting": (
+        MODEL + "alerts: [{metric: error_rate, over: 0.5, min_calls: 1e300}]\n",
+        "min_calls: 1e+300 is too large",
+    ),
+    "time without end": (
+        MODEL + "alerts: [{metric: error_rate, over: 0.5, window: 999999999w}]\n",
+        "window: 999999999w is too long",
+    ),
     "tag of nothing": (MODEL + 'retry: !!int ""\n', "x.yaml:2: '' is no !!int"),
     "path that is none": (MODEL + 'extends: "a\\0/b.yaml"\n', "the name of one profile"),
     "name of nobody": (MODEL + 'extends: "~nobody.is.it/b.yaml"\n', "No such file"),
