@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from llmctl.core.errors import BadRequest, Billed, BrokenAnswer, BrokenStream
-from llmctl.core.model import Request, Response, Target, Usage
+from llmctl.core.model import Request, Response, Target, Usage, replace
 from llmctl.core.model import answer as made
 from llmctl.core.ports import HttpCall
-from llmctl.providers import classify
+from llmctl.providers import classify, halves
 from llmctl.providers.catalog import house
 from llmctl.providers.usage import from_openai, served
 
@@ -120,6 +120,8 @@ class OpenAIStream:
         self.texts: list[str] = []
         self.reasoning: list[str] = []
         self.tools: dict[int, dict[str, Any]] = {}
+        self.index: int | None = None
+        self.held: halves.Held | None = None
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.told: Any = None
@@ -131,7 +133,7 @@ class OpenAIStream:
         try:
             chunk = orjson.loads(data)
         except ValueError:
-            raise self.broken("a malformed event in the stream") from None
+            chunk = self._halved(data)
         if not isinstance(chunk, dict):
             raise self.broken("an event of the stream is no object")
         if chunk.get("error"):
@@ -143,9 +145,27 @@ class OpenAIStream:
         self.service = chunk.get("service_tier") or self.service
         choices = chunk.get("choices")
         try:
-            return self._choice(choices[0]) if choices else ""
+            if not choices:
+                return ""
+            choice = choices[0]
+            return self._choice(choice if choice.get("index") == self.index else self._same(choices))
         except (TypeError, AttributeError, LookupError):  # some part of it is not of its kind
             raise self.broken("a malformed event in the stream") from None
+
+    def _halved(self, data: bytes) -> Any:
+        """An event that holds half a sign; from then on pieces are joined."""
+        try:
+            chunk = halves.loads(data)
+        except ValueError:
+            raise self.broken("a malformed event in the stream") from None
+        self.held = self.held or halves.Held()
+        return chunk
+
+    def _same(self, choices: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Of several answers (`n`) the one that began first, as of a whole answer the first."""
+        if self.index is None:
+            self.index = choices[0].get("index")
+        return next((each for each in choices if each.get("index") in (None, self.index)), {})
 
     def _choice(self, choice: Mapping[str, Any]) -> str:
         self.finish_reason = _word(choice.get("finish_reason")) or self.finish_reason
@@ -162,17 +182,33 @@ class OpenAIStream:
             self.null = self.null or "content" in delta
             return ""
         self.said = True
+        if text.__class__ is list:
+            text = text_of(text)
+        if self.held is not None:
+            text = self.held.take(text)
         self.texts.append("" + text)
         return str(text)
 
     def _tool(self, call: Mapping[str, Any]) -> None:
+        index = call.get("index")
+        if not isinstance(index, int):
+            index = self._place(call)
         whole = self.tools.setdefault(
-            call.get("index", 0), {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+            index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
         )
         whole["id"] = call.get("id") or whole["id"]
         for name, part in (call.get("function") or {}).items():
             if isinstance(part, str):
                 whole["function"][name] = whole["function"].get(name, "") + part
+
+    def _place(self, call: Mapping[str, Any]) -> int:
+        """Where a piece without an index belongs: a new id begins a call, as does a name without any."""
+        name, last = call.get("id"), next(reversed(self.tools), None)
+        if name:
+            last = next((index for index, each in self.tools.items() if each["id"] == name), None)
+        elif (call.get("function") or {}).get("name"):
+            last = None
+        return max(self.tools, default=-1) + 1 if last is None else last
 
     def _spoke(self) -> bool:
         """Whether there was a text; many begin with an empty one, which a null afterwards takes back."""
@@ -187,6 +223,15 @@ class OpenAIStream:
         return self.partial()
 
     def partial(self) -> Response:
+        made = self._made()
+        return made if self.held is None else self._whole(made, self.held)
+
+    def _whole(self, made: Response, held: halves.Held) -> Response:
+        tools = tuple(map(halves.whole, made.tool_calls))
+        text, reasoning = made.text + halves.whole(held.half), halves.whole(made.reasoning)
+        return replace(made, text=text, reasoning=reasoning, tool_calls=tools)
+
+    def _made(self) -> Response:
         return Response(
             text="".join(self.texts),
             model=answering(self.request.target, self.model),
@@ -203,7 +248,7 @@ def load(body: bytes, model: str) -> dict[str, Any]:
     try:
         answer = orjson.loads(body)
     except ValueError:
-        raise _not_json(body, model) from None
+        answer = _halved(body, model)
     if not isinstance(answer, dict):
         kind = "null" if answer is None else "a list" if isinstance(answer, list) else "a bare value"
         raise BrokenAnswer(
@@ -212,6 +257,14 @@ def load(body: bytes, model: str) -> dict[str, Any]:
     if answer.get("error"):
         raise classify.from_error_object(answer["error"], model)
     return answer
+
+
+def _halved(body: bytes, model: str) -> Any:
+    """An answer that holds half a sign; BrokenAnswer where it is no JSON."""
+    try:
+        return halves.whole(halves.loads(body))
+    except ValueError:
+        raise _not_json(body, model) from None
 
 
 def _not_json(body: bytes, model: str) -> BrokenAnswer:

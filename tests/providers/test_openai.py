@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -238,3 +239,83 @@ def test_an_error_event_is_an_error_of_its_kind() -> None:
     with pytest.raises(ServerError) as caught:
         streamed({"error": {"message": "overloaded", "type": "overloaded_error"}})
     assert caught.value.billed == "unknown"
+
+
+def tool(arguments: str, **more: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "look", "arguments": arguments}, **more}
+
+
+def test_of_several_answers_the_first_is_taken() -> None:
+    """A mixture of two would end in `stop`, and the cache would keep it."""
+    chunks = [delta(content=text) for text in ("The capital ", "It is ", "is Rome", "Rome.", "")]
+    chunks += [delta("stop"), delta("length")]
+    for number, chunk in enumerate(chunks):
+        chunk["choices"][0]["index"] = number % 2 if number < 4 else number % 5
+    shown, whole = streamed(*chunks)
+    assert (shown, whole.text, whole.finish_reason) == ("The capital is Rome", shown, "stop")
+
+
+def test_two_answers_in_one_event() -> None:
+    """A chunk may hold a piece of each."""
+    pieces = [{"index": n, "delta": {"content": text}} for n, text in ((0, "a"), (1, "b"))]
+    turned = {"choices": pieces[::-1]}
+    shown, whole = streamed({"choices": pieces}, turned, {"choices": [{"index": 0, "finish_reason": "stop"}]})
+    assert (shown, whole.text) == ("aa", "aa")
+
+
+def test_content_in_parts() -> None:
+    """Mistral's thinking models send lists: the text is what the same answer has whole."""
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    assert (
+        streamed(delta(content=[thinking]), delta(content=[{"type": "text", "text": "4"}]), delta("stop"))[0]
+        == "4"
+    )
+
+
+def test_tool_calls_without_an_index() -> None:
+    """Each new id is a call of its own, and what has none goes on with the last."""
+    pieces = [
+        tool('{"x":1}', id="a"),
+        tool('{"x":', id="b"),
+        {"function": {"arguments": "2"}},
+        {"id": "b", "index": None, "function": {"arguments": "}"}},
+        tool("{}"),
+        tool("{}", index=None, id="c"),
+    ]
+    whole = streamed(*(delta(tool_calls=[piece]) for piece in pieces), delta("tool_calls"))[1]
+    assert [call["function"]["arguments"] for call in whole.tool_calls] == ['{"x":1}', '{"x":2}', "{}", "{}"]
+    assert [call["id"] for call in whole.tool_calls] == ["a", "b", "", "c"]
+
+
+def test_tool_calls_of_which_some_have_an_index() -> None:
+    """A null beside a number was a bug's exit code, and the answer was lost."""
+    pieces = [tool("{}", index=None, id="a"), tool("[]", index=1, id="b")]
+    whole = streamed(delta(tool_calls=pieces), delta("tool_calls"))[1]
+    assert [call["function"]["arguments"] for call in whole.tool_calls] == ["{}", "[]"]
+
+
+def halved(text: str, **more: Any) -> bytes:
+    return json.dumps(delta(**{"content": text, **more})).encode()
+
+
+def test_halves_of_signs_are_joined() -> None:
+    """A server that streams tokens cuts emojis in two: the answer is paid for, and whole."""
+    decoder = OpenAICodec(target()).stream(request())
+    pieces = [halved("so \ud83d"), orjson.dumps(delta(content="")), halved("\ude00 and \ud83d"), halved("!")]
+    pieces += [
+        halved("", reasoning="\ud83d"),
+        halved("", reasoning="\ude00"),
+        halved("\ud83d", finish="stop"),
+    ]
+    shown = [decoder.feed(piece) for piece in pieces]
+    assert shown == ["so ", "", "\U0001f600 and ", "\\ud83d!", "", "", ""]
+    whole = decoder.finish()
+    assert whole.text == "".join(shown) + "\\ud83d"
+    assert whole.reasoning == "\U0001f600"
+
+
+def test_half_a_sign_in_a_whole_answer() -> None:
+    """It is written out, as in a prompt."""
+    body = json.dumps(answer({"content": "\ud83d", "tool_calls": [tool("\ud83d\ude00")]})).encode()
+    whole = decoded(body)
+    assert (whole.text, whole.tool_calls[0]["function"]["arguments"]) == ("\\ud83d", "\U0001f600")

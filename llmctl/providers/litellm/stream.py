@@ -9,7 +9,7 @@ import orjson
 
 from llmctl.core.errors import BrokenStream
 from llmctl.core.model import Response, Target
-from llmctl.providers import classify
+from llmctl.providers import classify, halves
 from llmctl.providers.litellm.read import Pieces, finish_of, service_of, speaks, usage_of, usages_of
 from llmctl.providers.openai import answering, billed
 from llmctl.providers.usage import served
@@ -50,7 +50,7 @@ class LitellmStream:
         try:
             event = orjson.loads(data)
         except ValueError:
-            raise self.broken("a malformed event in the stream") from None
+            event = self._halved(data)
         if not isinstance(event, dict):
             raise self.broken("an event of the stream is no object")
         if event.get("error"):
@@ -65,6 +65,13 @@ class LitellmStream:
         except Exception as error:  # litellm's readers raise anything on an event that is none
             raise self.broken(f"an event is not understood ({type(error).__name__})") from error
         return self._take(event, chunk)
+
+    def _halved(self, data: bytes) -> Any:
+        """An event that holds half a sign."""
+        try:
+            return halves.whole(halves.loads(data))
+        except ValueError:
+            raise self.broken("a malformed event in the stream") from None
 
     def _take(self, event: Mapping[str, Any], chunk: Any) -> str:
         self.finish_raw = finish_of(event) or self.finish_raw
