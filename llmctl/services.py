@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from llmctl.resilience.circuit import Circuits
     from llmctl.resilience.pace import Paces
     from llmctl.resilience.pool import Pools
+    from llmctl.resilience.shared import SharedState
     from llmctl.stages.retry import Allowance
     from llmctl.state.cache import AnswerCache
     from llmctl.state.log import FileLog
@@ -242,11 +243,18 @@ class Services:
         return SqliteState(self.home / "state.db", self.clock.now)
 
     @cached_property
+    def shared(self) -> SharedState:
+        """The state for what is learned of providers: that may be lost, an answer may not."""
+        from llmctl.resilience.shared import SharedState
+
+        return SharedState(lambda: self.state, self.clock, lambda text: self.warn(text))
+
+    @cached_property
     def circuits(self) -> Circuits:
         """The breakers of all models; what is known of them outlives the process."""
         from llmctl.resilience.circuit import Circuits
 
-        return Circuits(self.profile.breaker, lambda: self.state, self.clock)
+        return Circuits(self.profile.breaker, self.shared, self.clock)
 
     @cached_property
     def pools(self) -> Pools | None:
@@ -260,7 +268,7 @@ class Services:
     def open_pools(self) -> Pools:
         from llmctl.resilience.pool import Pools
 
-        return Pools(lambda: self.state, self.clock)
+        return Pools(self.shared, self.clock)
 
     @cached_property
     def paces(self) -> Paces:
@@ -271,7 +279,7 @@ class Services:
 
         given = self.profile.limits
         limits = Limits(self.concurrency or given.concurrency, self.rpm or given.rpm, self.tpm or given.tpm)
-        return Paces(limits, lambda: self.state, self.clock, low_quotas, self.warn, boot())
+        return Paces(limits, self.shared, self.clock, low_quotas, self.warn, boot())
 
     @cached_property
     def stand_ins(self) -> StandIns | None:

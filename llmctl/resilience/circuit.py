@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, log
 from typing import Literal
@@ -27,9 +26,10 @@ from llmctl.core.errors import (
     ServerError,
 )
 from llmctl.core.model import Request, Target
-from llmctl.core.ports import Clock, State
+from llmctl.core.ports import Clock
 from llmctl.core.profile import BreakerRule
 from llmctl.resilience.counts import LOOK_S, Counts
+from llmctl.resilience.shared import SharedState
 
 ASK_AGAIN_S = 0.1
 """How long to wait for another's probe before looking again."""
@@ -80,7 +80,7 @@ def name_of(target: Target) -> str:
 class Circuits:
     """The breakers of a run, one for each model, address and group of keys."""
 
-    def __init__(self, rule: BreakerRule, state: Callable[[], State], clock: Clock) -> None:
+    def __init__(self, rule: BreakerRule, state: SharedState, clock: Clock) -> None:
         self.rule = rule
         self.state = state
         self.clock = clock
@@ -128,7 +128,7 @@ class Circuits:
 class Circuit:
     """One breaker. Closed, it costs a call no look into the state but one in half a second."""
 
-    def __init__(self, target: Target, rule: BreakerRule, state: Callable[[], State], clock: Clock) -> None:
+    def __init__(self, target: Target, rule: BreakerRule, state: SharedState, clock: Clock) -> None:
         name = name_of(target)
         self.model = target.model
         self.rule = rule
@@ -172,12 +172,13 @@ class Circuit:
         self._counts.well()
         self._well_at = self._clock.monotonic()
         if self._marked:
-            self._close()
+            self._state.learn(self._close)
 
     def ended(self, error: LlmctlError, *, probe: bool = False) -> None:
         """It failed: with an answer after all, before it was sent, or in a way that says "down"."""
         if is_down(error):
-            self._failed(error, probe)
+            self._counts.failed()
+            self._state.learn(self._failed, error, probe)
         elif error.tried and not isinstance(error, ConnectionDropped):
             self.went_well()
         elif probe:
@@ -189,7 +190,6 @@ class Circuit:
         Of those in a row is only what was sent after the last answer: many that stalled together end
         together, long after others have shown that the provider is there.
         """
-        self._counts.failed()
         latency = error.tried[-1].latency if error.tried else 0.0
         if (
             self._clock.monotonic() - latency < self._well_at
@@ -207,6 +207,9 @@ class Circuit:
 
     def give_up_probe(self) -> None:
         """It did not go out, or its end is not known: the next request may be the probe."""
+        self._state.learn(self._free_probe)
+
+    def _free_probe(self) -> None:
         self._state().delete(self._probe)
 
     def refusal(self, due: float) -> BreakerOpen:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from llmctl.core.ports import Clock, State
+from llmctl.core.ports import Clock
 from llmctl.core.profile import BreakerRule
+from llmctl.resilience.shared import SharedState
 
 LOOK_S = 0.5
 """How long a look into the state is believed, and how often it is told of answers."""
@@ -19,7 +18,7 @@ class Counts:
     While all is well nothing is written: so many calls without a failure say nothing that matters.
     """
 
-    def __init__(self, key: str, rule: BreakerRule, state: Callable[[], State], clock: Clock) -> None:
+    def __init__(self, key: str, rule: BreakerRule, state: SharedState, clock: Clock) -> None:
         self._key = f"{key}/window/"
         self._rule = rule
         self._state = state
@@ -37,13 +36,13 @@ class Counts:
         self._good += 1
         self._unsaved["good"] += 1
         if self._troubled and self._clock.monotonic() >= self._save_at:
-            self._save()
+            self._state.learn(self._save)
 
     def failed(self) -> None:
         """It says "down"."""
         self._bad += 1
         self._unsaved["bad"] += 1
-        self._save()
+        self._state.learn(self._save)
 
     def look(self, now: float) -> None:
         """Begins new slots as time has gone by, and sees whether others had failures; `now` is monotonic."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from llmctl.core.canonical import canonical, digest
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import Quota, Request, Response
-from llmctl.core.ports import Clock, State
+from llmctl.core.ports import Clock
 from llmctl.resilience.lane import TOKENS_BURST_S, Lane, request_cost, token_cost
+from llmctl.resilience.shared import SharedState
 from llmctl.resilience.window import Window
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Paces:
     def __init__(
         self,
         limits: Limits,
-        state: Callable[[], State],
+        state: SharedState,
         clock: Clock,
         low_quotas: Callable[[Mapping[str, str]], list[Quota]],
         warn: Callable[[str], None],
@@ -211,7 +212,8 @@ class Pace:
     def _correct(self, reserved: float, used: float) -> None:
         assert self._tokens is not None
         assert self._tpm is not None
-        self._tokens.give_back(token_cost(reserved, self._tpm) - token_cost(used, self._tpm))
+        cost = token_cost(reserved, self._tpm) - token_cost(used, self._tpm)
+        self._paces.state.learn(self._tokens.give_back, cost)
 
     def _mind(self, low: list[Quota], used: float, sent_at: float) -> None:
         """Waits out a quota that is used up; spreads what is left of one over the time until it is whole."""
@@ -222,7 +224,7 @@ class Pace:
                 continue
             left = quota.left / max(used, 1.0) if quota.tokens else quota.left
             if left < 1:
-                self._learned.hold(quota.reset)
+                self._paces.state.learn(self._learned.hold, quota.reset)
                 self.window.refused(sent_at)
             elif quota.reset / left > self._gap:
                 self._gap = quota.reset / left

@@ -15,6 +15,7 @@ from llmctl.core.errors import AccountError, AuthError, Forbidden, LlmctlError, 
 from llmctl.core.model import Target
 from llmctl.core.ports import Clock, State
 from llmctl.resilience.circuit import clock_time
+from llmctl.resilience.shared import SharedState
 
 Why = Literal["cooling", "spent", "refused"]
 WHYS: tuple[Why, ...] = get_args(Why)
@@ -85,7 +86,7 @@ class Key:
 class Pools:
     """The pools of a run, by target."""
 
-    def __init__(self, state: Callable[[], State], clock: Clock) -> None:
+    def __init__(self, state: SharedState, clock: Clock) -> None:
         self.state = state
         self.clock = clock
         self._known: dict[tuple[str, str | None, tuple[str, ...]], Pool] = {}
@@ -106,8 +107,9 @@ class Pools:
 class Pool:
     """The keys of one target: the least used goes first, in flight counted before the past."""
 
-    def __init__(self, target: Target, state: Callable[[], State], clock: Clock) -> None:
+    def __init__(self, target: Target, state: SharedState, clock: Clock) -> None:
         self.model = target.model
+        self._state = state
         self.keys = [Key(target, reference, state) for reference in target.keys]
         self._clock = clock
         self._look_at = float("-inf")
@@ -172,11 +174,14 @@ class Pool:
 
     def went_well(self, key: Key) -> None:
         if key.rest is not None and key.rest.why == "refused":
-            key.shelf.wake()
             key.rest = None
+            self._state.learn(key.shelf.wake)
 
     def save(self) -> None:
         """Writes the uses that are not in the state yet."""
+        self._state.learn(self._write)
+
+    def _write(self) -> None:
         for key in self.keys:
             if key.unsaved:
                 key.uses, key.unsaved = key.shelf.used(key.unsaved), 0
@@ -189,7 +194,7 @@ class Pool:
         """An end that is known already and lies later stays."""
         if key.rest is None or key.rest.until < rest.until:
             key.rest = rest
-            key.shelf.put_to_rest(rest, self._clock.now())
+            self._state.learn(key.shelf.put_to_rest, rest, self._clock.now())
 
     def _rests(self, key: Key, now: float) -> bool:
         return key.rest is not None and key.rest.until > now

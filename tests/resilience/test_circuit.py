@@ -6,6 +6,7 @@ from llmctl.core.errors import LlmctlError, ProviderTimeout, ServerError
 from llmctl.core.model import Attempt, Target
 from llmctl.core.profile import BreakerRule
 from llmctl.resilience.circuit import Circuit, Circuits
+from llmctl.resilience.shared import SharedState
 from llmctl.state.memory import MemoryState
 
 TARGET = Target("main", "openai/gpt-4o-mini", "openai", "http://127.0.0.1:1/v1", ("env:KEY",))
@@ -36,7 +37,10 @@ class House:
         self.state = MemoryState(self.clock.now)
 
     def process(self) -> Circuit:
-        return Circuit(TARGET, self.rule, lambda: self.state, self.clock)
+        return Circuit(TARGET, self.rule, self.shared(), self.clock)
+
+    def shared(self) -> SharedState:
+        return SharedState(lambda: self.state, self.clock, lambda text: None)
 
 
 def failed(kind: type[LlmctlError] = ServerError, latency: float = 0.1) -> LlmctlError:
@@ -141,7 +145,7 @@ def test_a_reset_forgets_all_of_it() -> None:
     house = House(BreakerRule(failures=100, min_calls=4))
     for _ in range(4):
         house.process().ended(failed())
-    circuits = Circuits(house.rule, lambda: house.state, house.clock)
+    circuits = Circuits(house.rule, house.shared(), house.clock)
     assert [each.state for each in circuits.seen()] == ["open"]
     circuits.reset(circuits.seen()[0].name)
     assert (circuits.seen(), house.state.find("breaker/")) == ([], {})
