@@ -43,8 +43,9 @@ def single_flight(next: Send) -> Send:
         try:
             response = await asyncio.shield(flight)
         except asyncio.CancelledError:
-            if not flight.cancelled():
-                raise  # it is this request that was cancelled
+            task = asyncio.current_task()
+            if not flight.cancelled() or (task is not None and task.cancelling()):
+                raise  # it is this request that was cancelled, maybe together with its leader
             return await send(request)  # its leader was: somebody else leads now
         except LlmctlError as error:
             raise own(error) from None

@@ -153,6 +153,35 @@ def test_when_the_leader_is_cancelled_another_leads() -> None:
     together(Model, work)
 
 
+def test_who_is_cancelled_with_the_leader_does_not_lead() -> None:
+    """A second Ctrl-C or a time limit ends all of them: nobody is left to pay a new request for."""
+
+    async def work(model: Model, send: Send) -> None:
+        tasks = await started(send, asked(), asked(), asked())
+        model.let.set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=5)
+        assert [task.cancelled() for task in tasks] == [True] * 3 and model.requests == 1
+
+    together(Model, work)
+
+
+def test_a_time_limit_ends_each_that_it_was_set_for() -> None:
+    """The limit takes its cancelling back only once it has come out of the stage."""
+
+    async def work(model: Model, send: Send) -> None:
+        async def limited() -> Response:
+            async with asyncio.timeout(0.01):
+                return await send(asked())
+
+        asyncio.get_running_loop().call_later(1, model.let.set)
+        found = await asyncio.gather(limited(), limited(), return_exceptions=True)
+        assert [type(each) for each in found] == [TimeoutError] * 2 and model.requests == 1
+
+    together(Model, work)
+
+
 def test_a_cancelled_follower_leaves_the_others_alone() -> None:
     """One row given up is no reason to lose the answer that all the rest wait for."""
 
