@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmctl import closing
 from llmctl.config import find, resolve
 from llmctl.core.errors import AuthError, ConfigError, MissingExtra
 from llmctl.core.hidden import KEYS
@@ -309,12 +310,7 @@ class Services:
     def judge(self) -> Judge:
         from llmctl.providers.judge import Judge
 
-        return Judge(self.estimate, lambda model: self.prices.near(model), self.room)
-
-    def room(self, model: str) -> int | None:
-        """How many tokens of input the model takes, where the price file knows."""
-        most = (self.prices.info(model) or {}).get("max_input_tokens")
-        return most if isinstance(most, int) else None
+        return Judge(self.estimate, lambda model: self.prices.near(model), self.facts.window)
 
     @cached_property
     def answers(self) -> LazyAnswers:
@@ -358,11 +354,7 @@ class Services:
 
         StorageError where the ledger cannot be written.
         """
-        if self.__dict__.get("cache") is not None:
-            self.__dict__["cache"].tick()
-        for name in ("desk", "ledger", "log"):
-            if self.__dict__.get(name) is not None:
-                self.__dict__[name].flush()
+        closing.flush(self.__dict__)
 
     @cached_property
     def watch(self) -> Watch | None:
@@ -400,14 +392,5 @@ class Services:
         self.clock.wake()
 
     async def close(self) -> None:
-        """Ends connections and files; what was paid for is on disk already."""
-        if "connections" in self.__dict__:
-            await self.connections.close()
-        if self.__dict__.get("pools") is not None:
-            self.__dict__["pools"].save()
-        if self.__dict__.get("desk") is not None:
-            self.__dict__["desk"].flush()
-        for name in ("cache", "neighbours", "ledger", "state", "log"):
-            opened = self.__dict__.get(name)
-            if opened is not None:
-                opened.close()
+        """Ends connections and files, each whatever becomes of the others; what was paid for is on disk."""
+        await closing.close(self.__dict__)

@@ -81,13 +81,15 @@ def run(
     _ = opened.watch  # what is wrong with it is told before anything is sent
     later.add(opened.finish)
     try:
-        response = run_core(answer(opened, request))
+        response, problem = run_core(answer(opened, request))
     except LlmctlError as error:
         shown.end()
         incomplete = "; the answer above is incomplete" if shown.texts else ""
         error.message = f"profile {opened.resolved.name}: {error.message}{incomplete}"
         raise
     report(opened, response, shown, options, ask.recipe)
+    if problem is not None:
+        raise problem
     return 0
 
 
@@ -95,13 +97,25 @@ def _not_yet(text: str) -> None:
     """Takes a piece of an answer that is streamed, and shown only once it is whole."""
 
 
-async def answer(opened: Services, request: Request) -> Response:
+async def answer(opened: Services, request: Request) -> tuple[Response, Exception | None]:
+    """The answer, and what went wrong when all was closed: a reason to fail, but to show the answer first."""
     from llmctl.pipeline import build
 
     try:
-        return await build(opened)(request)
-    finally:
+        response = await build(opened)(request)
+    except BaseException:
+        if (problem := await _closed(opened)) is not None:
+            opened.warn(str(problem))  # what came first is the error
+        raise
+    return response, await _closed(opened)
+
+
+async def _closed(opened: Services) -> Exception | None:
+    try:
         await opened.close()
+    except Exception as error:  # noqa: BLE001  # told by the caller, whatever it is
+        return error
+    return None
 
 
 class Shown:
