@@ -32,6 +32,7 @@ MIGRATIONS = (
     );
     CREATE INDEX by_scope ON prompts (scope, added)
     """,
+    "DELETE FROM prompts",  # what is compared has changed
 )
 WAIT_S = 0.5
 WORD = 12

@@ -21,6 +21,11 @@ SAME = [
     ("What's 2+2?", "What is 2+2?"),
     ("Describe iPhone", "describe the iPhone"),
     ("什么是递归？", "什么是递归"),
+    ("Quelle est la capitale du Togo ?", "quelle est la capitale du togo"),
+    ("दिन का अर्थ क्या है?", "दिन का अर्थ क्या है।"),
+    ("Cafe\u0301 culture", "café culture"),
+    ("what is json", "What is JSON?"),
+    ("Explain recursion - in one line…", "explain recursion, in one line"),
 ]
 DIFFERENT = [
     ("numbers", "Convert 10 USD to EUR", "Convert 100 USD to EUR"),
@@ -32,12 +37,29 @@ DIFFERENT = [
     ("negations", "He can't swim. Why?", "He can swim. Why?"),
     ("negations", "Dogs without tails", "Dogs with tails"),
     ("negations", "Ist das erlaubt?", "Ist das nicht erlaubt?"),
+    ("negations", "Du thé sans lait", "Du thé, lait"),
     ("names", "Tell Ana a joke", "Tell Bob a joke"),
     ("names", "What is the capital of France?", "What is the capital of Germany?"),
     ("quotes", 'Say "yes"', 'Say "maybe"'),
     ("quotes", "Use `a`", "Use `b`"),
     ("quotes", "What is x < y?", "What is x > y?"),
     ("quotes", "Read http://a.b/c", "Read http://a.b/d"),
+    ("negations", "Is it safe to run but not swim?", "Is it not safe to run but swim?"),
+    ("the order of words", "Dogs bark and cats do not bark", "Dogs do not bark and cats bark"),
+    ("names", "what does us mean", "what does US mean"),
+    ("names", "Define aids", "Define AIDS"),
+    ("quotes", "How good is this: 👍?", "How good is this: 👎?"),
+    ("quotes", "How good is this :)", "How good is this :("),
+    ("quotes", "What does ~ mean in bash?", "What does @ mean in bash?"),
+    ("quotes", "What does ; mean in C?", "What does , mean in C?"),
+    ("quotes", "What is the meaning of !", "What is the meaning of ?"),
+    ("quotes", "What is 2*(3+4)?", "What is (2*3)+4?"),
+    ("quotes", "What is 5!", "What is 5?"),
+    ("quotes", "How long is 5'?", 'How long is 5"?'),
+    ("quotes", "What is .env?", "What is env?"),
+    ("quotes", "What is foo_bar?", "What is foo bar?"),
+    ("a word", "दिन का अर्थ क्या है?", "दान का अर्थ क्या है?"),
+    ("a word", "قَتَلَ means", "قُتِلَ means"),
     ("a word", "Is aspirin safe?", "Is ibuprofen safe?"),
     ("a word", "Is aspirin safe?", "Is aspirin safe today?"),
     ("a word", "How do I enable dark mode?", "How do I disable dark mode?"),
@@ -70,7 +92,7 @@ def test_two_wordings_may_be_one_question() -> None:
 def test_marks_are_kept_as_hashes() -> None:
     """A prompt must not be readable out of a file beside the cache."""
     found = marks('Mail "hello" to Ana at 10', lambda word: f"#{len(word)}")
-    assert all(re.fullmatch(r"#\d+", text) for part in found.packed() if part != 0 for text in part)
+    assert all(re.fullmatch(r"#\d+", text) for part in found.packed() for text in part)
     assert Marks.unpacked(found.packed()) == found
 
 
@@ -84,7 +106,23 @@ def test_what_is_encoded_is_plain() -> None:
 
 def test_long_prompts_are_marked_fast() -> None:
     """Documents are prompts too: no pattern may try a long run in every way."""
-    for piece in ("word ", "'", "a@", '"', "`", "A", "- ", "1.", "http://"):
+    for piece in (
+        "word ",
+        "'",
+        "a@",
+        '"',
+        "`",
+        "A",
+        "- ",
+        "1.",
+        "http://",
+        "?! ",
+        "?!",
+        "👍",
+        "दि",
+        "_",
+        "A_",
+    ):
         started = time.process_time()
         marks(piece * (200_000 // len(piece)))
         assert time.process_time() - started < 5, piece

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from llmctl.meaning.near import Near
-from llmctl.state.neighbours import FILE, Neighbours, clear
+from llmctl.state.database import connect
+from llmctl.state.neighbours import FILE, MIGRATIONS, Neighbours, clear
 
 
 class Letters:
@@ -126,3 +127,13 @@ def test_a_broken_file_is_one_warning(tmp_path: Path) -> None:
     assert len(shop.warnings) == 1
     clear(tmp_path)
     assert not (tmp_path / FILE).exists()
+
+
+def test_what_an_older_version_compared_is_forgotten(tmp_path: Path) -> None:
+    """Its marks lack what is looked at now, and would serve other questions' answers."""
+    path = tmp_path / FILE
+    connect(path, MIGRATIONS[:1]).execute(
+        "INSERT INTO prompts VALUES ('a', 's', 1, NULL, '[\"a\", [], \"\"]')"
+    )
+    assert Shop(tmp_path).find("a") == []
+    assert connect(path, MIGRATIONS).execute("SELECT count(*) FROM prompts").fetchone() == (0,)
