@@ -13,6 +13,7 @@ same core in one event loop of its own, in a thread that lives as long as the cl
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from pathlib import Path
@@ -80,6 +81,7 @@ class Client:
         self._profile = profile
         self._send: Send | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = allocate_lock()
 
     async def arun(self, prompt: str, **ask: Any) -> Response:
         """One answer. Keywords are those of `llmctl.ask.Ask`: system, model, params, tag, cache, …
@@ -234,9 +236,10 @@ class Client:
     def close(self) -> None:
         """Ends connections and the client's event loop."""
         self._wait(self.aclose())
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._loop = None
+        with self._starting:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
 
     def __enter__(self) -> Client:
         return self
@@ -271,13 +274,15 @@ class Client:
         return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop()).result()
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            import asyncio
-            import threading
+        with self._starting:  # one loop, whichever threads ask first: connections and locks belong to it
+            if self._loop is None:
+                import asyncio
+                import threading
 
-            self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name="llmctl", daemon=True).start()
-        return self._loop
+                loop = asyncio.new_event_loop()
+                threading.Thread(target=loop.run_forever, name="llmctl", daemon=True).start()
+                self._loop = loop
+            return self._loop
 
 
 class AsyncStream:
@@ -314,7 +319,7 @@ class AsyncStream:
 
 
 class Stream:
-    """An iterator of text; leaving it early lets the request end unheard."""
+    """An iterator of text; leaving it early cancels the request."""
 
     def __init__(self, client: Client, prompt: str, ask: dict[str, Any]) -> None:
         self._inner = AsyncStream(client, prompt, ask)

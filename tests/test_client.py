@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +66,28 @@ def test_errors_are_the_commands(client: Client, server: TestServer, work: Path)
     with pytest.raises(SchemaMismatch) as caught:
         client.run("x", schema="name")
     assert len(caught.value.tried) == 3
+
+
+def test_threads_that_ask_first_share_one_loop(client: Client) -> None:
+    """Connections and locks belong to one loop: a second one fails at random, or never comes back."""
+    usual, loops = sys.getswitchinterval(), []
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            start = threading.Barrier(4)
+            found: list[object] = []
+
+            def ask(start: threading.Barrier = start, found: list[object] = found) -> None:
+                start.wait()
+                found.append(client._running_loop())
+
+            threads = [threading.Thread(target=ask) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            loops.append(len(set(map(id, found))))
+            client.close()
+    finally:
+        sys.setswitchinterval(usual)
+    assert loops == [1] * 30
