@@ -344,6 +344,20 @@ def test_acompletions_broken_stream_is_no_answer(model: str, fault: str, server:
     assert error.billed == "unknown" and error.response is not None
 
 
+@pytest.mark.parametrize("failure", [BrokenPipeError(32, "Broken pipe"), KeyError("the caller's own")])
+def test_a_listeners_failure_is_its_own(failure: Exception, server: TestServer) -> None:
+    """A closed pipe is not the provider's: it would be retried, and count against its breaker."""
+    asked = at(server, CLAUDE)
+
+    def hear(text: str) -> None:
+        raise failure
+
+    for way in (via_codec, LitellmSdk):
+        with pytest.raises(type(failure)) as caught:
+            outcome_of(way(asked), replace(request(asked), on_text=hear))
+        assert caught.value is failure
+
+
 WHOLES: list[tuple[str, type[LlmctlError]]] = [
     ("html", BrokenAnswer),
     ("cut_json", BrokenAnswer),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from llmctl.core.errors import AuthError, BrokenAnswer, BrokenStream, LlmctlError, ProviderTimeout
-from llmctl.core.model import Request, Response, Target
+from llmctl.core.model import OnText, Request, Response, Target
 from llmctl.providers.catalog import house
 from llmctl.providers.gate import Gate
 from llmctl.providers.litellm.errors import from_litellm
@@ -52,6 +52,8 @@ class LitellmSdk:
             failed: LlmctlError = ProviderTimeout(text, billed="unknown")
         except LlmctlError as error:
             failed = error
+        except _Heard as heard:
+            raise heard.error from None
         except Exception as error:  # noqa: BLE001 - litellm passes on what its providers' libraries raise
             failed = from_litellm(error, self.target.model, key)
         self._keep(failed, said)
@@ -111,7 +113,7 @@ class LitellmSdk:
             text = pieces.take(chunk)
             if text and request.on_text is not None:
                 ttft = ttft or time.monotonic() - started
-                request.on_text(text)
+                _tell(request.on_text, text)
         if not any(getattr(chunk, "usage", None) for chunk in stream.chunks):
             pieces.usage = None  # what litellm gave instead are its own guesses
         if stream.received_finish_reason is None and stream.intermittent_finish_reason is None:
@@ -123,6 +125,21 @@ class LitellmSdk:
         if said:
             failed.billed = "unknown" if failed.billed == "no" else failed.billed
             failed.response = failed.response or replace(said[0].response(), finish_reason="broken")
+
+
+class _Heard(Exception):
+    """The listener's own failure: a closed pipe or a bug of the caller's is none of the provider's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _tell(listener: OnText, text: str) -> None:
+    try:
+        listener(text)
+    except Exception as error:  # noqa: BLE001  # raised again, as it is, beyond what is litellm's
+        raise _Heard(error) from None
 
 
 class LitellmPieces:
