@@ -170,7 +170,11 @@ class _Call:
         return False
 
     def _pause(self, asked: float | None, number: int) -> float:
-        jitter = self.random.random() * min(self.rule.cap, self.rule.base * self.rule.factor ** (number - 1))
+        try:
+            longest = min(self.rule.cap, self.rule.base * self.rule.factor ** (number - 1))
+        except OverflowError:
+            longest = self.rule.cap
+        jitter = self.random.random() * longest
         return asked + min(jitter, 0.1 * asked) if asked else jitter
 
 

@@ -231,3 +231,11 @@ def test_a_cancelled_attempt_tells_what_was_tried_before() -> None:
 def test_spans_are_told_to_people(seconds: float, text: str) -> None:
     """Nobody reads 9000 s."""
     assert spell(seconds) == text
+
+
+def test_a_wait_beyond_all_numbers_is_the_longest() -> None:
+    """Every bound of the profile allows it: 10,000 to the power of 98 is no float any more."""
+    clock = Sleeper()
+    rule = RetryRule(attempts=100, base=0.001, cap=0.001, factor=10_000.0)
+    assert run([*(ServerError("x") for _ in range(99)), good()], rule, clock).attempts == 100
+    assert max(clock.slept) <= 0.001
