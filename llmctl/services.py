@@ -217,7 +217,7 @@ class Services:
             raise MissingExtra("cache.semantic", "semantic")
         seal = self._seal if rule.encrypt else None
         self.neighbours = Neighbours(self.home / "cache", self.clock.now, rule.ttl, self.warn, seal)
-        return Near(self.encoder, self.neighbours, rule.semantic.threshold)
+        return Near(self.encoder, self.neighbours, rule.semantic.threshold, self.warn)
 
     def price(self, answered: str, asked: str, usage: Usage, at: float) -> Nanos | None:
         """By the model that answered, else by the one that was asked; `at` Unix seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llmctl.core.model import Request, Response, Target
+from llmctl.core.profile import SemanticRule
+from llmctl.meaning import near
 from llmctl.meaning.near import Near
+from llmctl.stages.semantic import asked, semantic
+from llmctl.state.cache import AnswerCache
 from llmctl.state.database import connect
 from llmctl.state.neighbours import FILE, MIGRATIONS, Neighbours, clear
 
@@ -36,7 +42,7 @@ class Shop:
         self.folder = folder
         make = None if seal is None else lambda: seal
         self.index = Neighbours(folder, lambda: self.time, ttl, self.warnings.append, make)
-        self.near = Near(self.encoder, self.index, 0.95)
+        self.near = Near(self.encoder, self.index, 0.95, self.warnings.append)
 
     def add(self, text: str, key: str, scope: str = "s") -> None:
         self.near.add(self.near.question(scope, text), key)
@@ -137,3 +143,56 @@ def test_what_an_older_version_compared_is_forgotten(tmp_path: Path) -> None:
     )
     assert Shop(tmp_path).find("a") == []
     assert connect(path, MIGRATIONS).execute("SELECT count(*) FROM prompts").fetchone() == (0,)
+
+
+def test_a_long_run_holds_the_newest(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million rows in flat memory: what is bound when it is read is bound when it is added, too."""
+    monkeypatch.setattr(near, "MOST", 20)
+    for n in range(50):
+        shop.add(f"What is the colour of item {n}?", str(n))
+    scope = shop.near._scope("s")
+    assert (len(scope.keys), len(scope.marks), len(scope.vectors)) == (20, 20, 20)
+    assert sorted(map(int, scope.keys)) == list(range(30, 50))
+    found = [shop.find(f"What is the colour of item {n}?") for n in (49, 30, 29)]
+    assert found == [["49"], ["30"], []]
+
+
+@pytest.mark.parametrize("bound", ["HELD", "SCOPES"])
+def test_scopes_that_are_not_used_are_forgotten(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    """A system text of its own in each row is a scope in each; the index still knows them all."""
+    monkeypatch.setattr(near, bound, 4)
+    for n in range(30):
+        shop.add("Explain recursion", str(n), scope=f"s{n}")
+    assert (len(shop.near._scopes), shop.near._held) == (4, 4)
+    assert shop.find("explain recursion", scope="s3") == ["3"]
+    assert (len(shop.near._scopes), shop.near._held) == (4, 4)
+
+
+class NoRoom:
+    def vectors(self, texts: Sequence[str]) -> Any:
+        raise MemoryError("no room")
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_an_encoder_that_fails_costs_no_answer(shop: Shop, known: bool) -> None:
+    """It is paid for, and would be lost in every row: one warning, then nothing is near."""
+    target = Target("a", "openai/m", "openai", "http://127.0.0.1:1/v1")
+    request = Request(target, ({"role": "user", "content": "hi"},))
+    if known:
+        shop.add("hello", "a", scope=asked(request)[0])  # type: ignore[index]  # it has a text
+    shop.near.encoder = NoRoom()
+    store = AnswerCache(shop.folder, None, 2**20, shop.warnings.append)
+
+    async def paid(request: Request) -> Response:
+        return Response("dear", "m", cost=5)
+
+    send = semantic(paid, store, shop.near, SemanticRule(enabled=True), lambda response: True)
+
+    async def both() -> list[str]:
+        return [(await send(request)).text for _ in range(2)]
+
+    assert asyncio.run(both()) == ["dear", "dear"]
+    (warning,) = shop.warnings
+    assert "MemoryError: no room" in warning
