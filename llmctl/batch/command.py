@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llmctl.batch import journals
 from llmctl.batch.crew import Crew, share
 from llmctl.batch.emit import Emitter
-from llmctl.batch.ended import Ask, ask_with
+from llmctl.batch.ended import Ask, ask_with, own_fault
 from llmctl.batch.finish import Finisher
 from llmctl.batch.ids import check_ids
 from llmctl.batch.job import Composer, Job
@@ -305,12 +305,19 @@ class Batch:
                 if self.store.journal.dirty:
                     await asyncio.to_thread(self.store.journal.sync)
                 self.tally.durable = finished
+                self._show()
             except LlmctlError as error:
                 self.runner.halt(error)
+            except Exception as error:  # noqa: BLE001  # a bug: nothing is paid for that is not recorded
+                self._met(error)
+                self.runner.halt(own_fault(error))
+
+    def _show(self) -> None:
+        with suppress(OSError):  # nobody reads stderr any more
             self.progress.tick()
-            self.running.tick()
-            if self.services.watch is not None:
-                self.services.watch.poke()
+        self.running.tick()
+        if self.services.watch is not None:
+            self.services.watch.poke()
 
     @cached_property
     def running(self) -> Running:

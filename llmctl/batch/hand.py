@@ -111,3 +111,7 @@ class Hand:
                 self.services.flush()
             except LlmctlError as error:
                 writer.write(frames.pack({"halted": frames.told(error)}))
+            except Exception as error:  # noqa: BLE001  # a bug: nothing is paid for that is not recorded
+                self.on_bug(error)
+                writer.write(frames.pack({"halted": frames.told(own_fault(error))}))
+                return

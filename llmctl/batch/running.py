@@ -18,6 +18,7 @@ from typing import Any, Literal
 import orjson
 
 from llmctl.batch.tally import Tally
+from llmctl.core.canonical import clean
 from llmctl.core.errors import LlmctlError
 from llmctl.core.files import private_folder, private_open
 from llmctl.state import owner
@@ -36,7 +37,8 @@ class Running:
     def __init__(self, home: Path, run: str, tally: Tally, told: dict[str, str | None]) -> None:
         self.path = home / FOLDER / f"{run}.json"
         self.tally = tally
-        self._fixed = {"run_id": run, "owner": owner.me(), "started": time.time(), **told}
+        names = {name: value and clean(value) for name, value in told.items()}  # a file's may be no UTF-8
+        self._fixed = {"run_id": run, "owner": owner.me(), "started": time.time(), **names}
         self._due = 0.0
         self._began = self._ended = False
 

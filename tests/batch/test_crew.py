@@ -137,16 +137,25 @@ def test_a_refused_key_stops_all_workers(llmctl: Run, server: TestServer, work: 
     assert requests(server) <= 6
 
 
-FAULTY = """
+ODD_ROW = """
 import llmctl.batch.hand as hand
 told = hand.fingerprint
 hand.fingerprint = lambda request: {}["ours"] if "odd" in str(request.messages) else told(request)
 """
+NO_LEDGER = """
+import sys
+from llmctl.services import Services
+if "--crew" in sys.argv:
+    Services.flush = lambda services: {}["ours"]
+"""
 
 
-def test_a_bug_in_a_worker_ends(llmctl: Run, server: TestServer, work: Path, environ: dict[str, str]) -> None:
+@pytest.mark.parametrize("bug", [ODD_ROW, NO_LEDGER])
+def test_a_bug_in_a_worker_ends(
+    bug: str, llmctl: Run, server: TestServer, work: Path, environ: dict[str, str]
+) -> None:
     """Who waits for a row hears of it, whatever befell the worker: no command waits for ever."""
-    (work / "sitecustomize.py").write_text(FAULTY)
+    (work / "sitecustomize.py").write_text(bug)
     write(work / "in.jsonl", [*questions(4), {"prompt": "odd"}])
     done = llmctl("batch", *ARGS, env={"PYTHONPATH": f"{work}:{environ['PYTHONPATH']}"}, timeout=20)
     assert done.returncode == 1

@@ -60,6 +60,26 @@ def test_an_answer_that_cannot_be_written(client: Client, server: TestServer) ->
     assert any("TypeError" in warning for warning in client.warnings)
 
 
+def test_a_bug_in_what_keeps_the_ledger(
+    client: Client, server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops the sending, as a full disk does: what cannot be recorded must not be paid for."""
+    server.script(latency=0.1)
+    flush, bugs = Services.flush, [KeyError("ours")]
+
+    def faulty(services: Services) -> None:
+        if bugs and requests(server) > 8:
+            raise bugs.pop()
+        flush(services)
+
+    monkeypatch.setattr(Services, "flush", faulty)
+    found: list[BatchResult] = []
+    with pytest.raises(LlmctlError, match="a bug in llmctl: KeyError"):
+        found.extend(client.batch((f"row {n}" for n in range(200)), concurrency=4))
+    assert requests(server) < 50
+    assert not bugs
+
+
 def test_a_file_that_changes_while_it_is_read(client: Client, tmp_path: Path, server: TestServer) -> None:
     """What broke the reading is told when what was in flight has been answered."""
     server.script(latency=0.3)

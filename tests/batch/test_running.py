@@ -69,6 +69,14 @@ def test_what_cannot_be_said_is_left_unsaid(tmp_path: Path) -> None:
     assert batches(tmp_path) == []
 
 
+def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    """Files have such names; a display must not stumble over them, and the batch with it."""
+    running = Running(tmp_path, "r", Tally(), {"input": "in\udcff.jsonl", "out": None})
+    running.tick()
+    (found,) = batches(tmp_path)
+    assert found.told["input"] == r"in\udcff.jsonl"
+
+
 def test_foreign_files_are_passed_over(tmp_path: Path) -> None:
     """Cut, strange or huge: whoever looks shows the batches that there are."""
     running = Running(tmp_path, "good", Tally(), {"model": "<script>"})
