@@ -134,15 +134,17 @@ class Runner:
             return
         key = fingerprint(request)
         fill(request, fingerprint=key)
-        if key in self._flying:
+        while key in self._flying:
             offset = await self._landing(key)
             if offset is not None:
                 self._share(row, offset)
-        elif not self._known(row, key):
+            if offset is not None or self.halted:
+                return
+        if not self._known(row, key):
             await self._lead(row, request, key)
 
     async def _landing(self, key: str) -> int | None:
-        """Where the record of the same request is, once it has one."""
+        """Where the record of the same request is, once it has one; None where it was never sent."""
         import asyncio
 
         flight = self._flying[key]
@@ -185,7 +187,10 @@ class Runner:
         offset: int | None = None
         try:
             done = await self.ask(row, request)
-            offset = self._settle(row, key[:KEY], done)
+            if done.kind == "x":  # by a budget of its tag, maybe: the same request of another row may fit
+                self._settle(row, NO_KEY, done)
+            else:
+                offset = self._settle(row, key[:KEY], done)
         except Stopped as stopped:
             self.tally.spend(stopped.requests, stopped.cost)
             if self.halted is None or not isinstance(stopped.why, Interrupted):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmctl.core.canonical import fingerprint
-from llmctl.core.errors import LlmctlError
+from llmctl.core.errors import BudgetError, LlmctlError
 from llmctl.core.model import Request, Response, Send, replace
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def single_flight(next: Send) -> Send:
                 raise  # it is this request that was cancelled, maybe together with its leader
             return await send(request)  # its leader was: somebody else leads now
         except LlmctlError as error:
+            if isinstance(error, BudgetError) and "tag" in error.narrow:
+                return await send(request)  # the leader's tag has no money left; this one's may have
             raise own(error) from None
         if request.on_text is not None:
             request.on_text(response.text)

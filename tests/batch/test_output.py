@@ -294,6 +294,24 @@ def test_a_budget_of_its_own_refuses_a_row_and_no_other(
     assert requests(server) == 4
 
 
+@pytest.mark.parametrize("at_once", ["1", "4"])
+def test_a_tag_without_money_refuses_no_other_tag(
+    llmctl: Run, server: TestServer, work: Path, at_once: str
+) -> None:
+    """The same question under another tag is asked and answered; resumed, neither is taken for the other."""
+    (work / "profiles").mkdir()
+    poor, rich = "{limit: 0.0000001, per: total, tag: poor}", "{limit: 5, per: total, tag: rich}"
+    (work / "profiles" / "tags.yaml").write_text(f"extends: dev\nbudgets: [{poor}, {rich}]\n")
+    rows = [{"prompt": "same", "tag": tag} for tag in ("poor", "rich", "poor", "rich")]
+    args = ("batch", "in.jsonl", "-o", "out.jsonl", "-p", "tags", "--concurrency", at_once, "--no-cache")
+    write(work / "in.jsonl", rows[:1])
+    assert llmctl(*args).returncode == 7  # all that there is was refused
+    write(work / "in.jsonl", rows)
+    assert llmctl(*args).returncode == 9
+    assert [row["status"] for row in read(work / "out.jsonl")] == ["refused", "ok", "ok", "ok"]
+    assert requests(server) == 1
+
+
 def test_a_refused_row(llmctl: Run, server: TestServer, work: Path) -> None:
     """What the privacy rules keep from being sent is `refused`, costs nothing, and is told by exit 9."""
     (work / "profiles").mkdir()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmctl.core.errors import Interrupted, LlmctlError, ServerError
+from llmctl.core.errors import BudgetError, Interrupted, LlmctlError, ServerError
 from llmctl.core.model import Attempt, Request, Response, Send, Target
 from llmctl.stages.single_flight import own, single_flight
 
@@ -109,6 +109,21 @@ def test_an_error_is_shared_but_paid_once() -> None:
         for follower in found[1:]:
             assert type(follower) is ServerError and follower is not error
             assert (follower.message, follower.status, follower.tried) == ("down", 503, ())
+
+    together(lambda: Model(error), work)
+
+
+def test_a_tag_without_money_refuses_no_other_tag() -> None:
+    """A tag is no part of what makes two requests the same: who follows asks for itself."""
+    error = BudgetError("the tag's money is gone")
+    error.narrow = frozenset({"tag"})
+
+    async def work(model: Model, send: Send) -> None:
+        tasks = await started(send, asked(tag="poor"), asked(tag="rich"))
+        model.let.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert found[0] is error and model.requests == 2
+        assert isinstance(found[1], Response) and found[1].text == "answer 2"
 
     together(lambda: Model(error), work)
 
