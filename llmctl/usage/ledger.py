@@ -20,7 +20,7 @@ from llmctl.core.errors import LlmctlError, StorageError
 from llmctl.core.model import Attempt, Message, Request, Response, Usage
 from llmctl.core.ports import Clock
 from llmctl.usage import rollup
-from llmctl.usage.rollup import Cells, Kind
+from llmctl.usage.rollup import Cells
 from llmctl.usage.schema import connect, fault
 
 CALL = (
@@ -64,7 +64,7 @@ class _Waiting:
     def empty(self) -> bool:
         return not (self.sent or self.attempts or self.settled or self.calls)
 
-    def write(self, db: sqlite3.Connection, kinds: dict[Kind, int]) -> dict[int, int]:
+    def write(self, db: sqlite3.Connection) -> dict[int, int]:
         """Inside the caller's transaction. Row numbers of what was sent and has not settled."""
         rows = {
             ticket: db.execute(INSERT_ATTEMPT, sent_row(*sent)).lastrowid or 0
@@ -76,7 +76,7 @@ class _Waiting:
         cells: Cells = {}
         for row in self.calls:
             rollup.count(cells, _place(row), _amounts(row))
-        rollup.write(db, cells, kinds)
+        rollup.write(db, cells)
         return rows
 
 
@@ -101,7 +101,6 @@ class SqliteLedger:
         self._tickets = count(1)
         self._rows: dict[int, int] = {}
         self._refused = False
-        self._kinds: dict[Kind, int] = {}
 
     def prepare(self) -> None:
         """Opens the file and sees that it can be written, before anything is paid for. StorageError."""
@@ -180,11 +179,10 @@ class SqliteLedger:
                 self._db = connect(self.path)
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                rows = waiting.write(self._db, self._kinds)
+                rows = waiting.write(self._db)
                 self._db.execute("COMMIT")
             except BaseException:
                 # Whatever it was, Ctrl-C too: nothing of it may stay half written.
-                self._kinds.clear()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise

@@ -240,8 +240,9 @@ def count(cells: Cells, where: tuple[Any, ...], amounts: tuple[Any, ...]) -> Non
         cell.errors[error or ""] = cell.errors.get(error or "", 0) + 1
 
 
-def write(db: sqlite3.Connection, cells: Cells, ids: dict[Kind, int]) -> None:
-    """Adds the cells to the slots, inside the caller's transaction; `ids` remembers kinds."""
+def write(db: sqlite3.Connection, cells: Cells) -> None:
+    """Adds the cells to the slots, inside the caller's transaction."""
+    ids: dict[Kind, int] = {}  # no longer than that: `purge` takes kinds away, and their numbers go to others
     for size in SIZES:
         slots = _merged(cells, size, by_run=False)
         db.executemany(

@@ -83,6 +83,7 @@ MIGRATIONS = (
     {rollup.REBUILD}
     """,
     "ALTER TABLE calls ADD COLUMN template TEXT",  # the name of the one that made the messages
+    rollup.REBUILD,  # a `purge` beside a batch could leave its later sums without a kind, or under another
 )
 
 
