@@ -15,6 +15,7 @@ from llmctl.batch.crew import Crew, share
 from llmctl.batch.emit import Emitter
 from llmctl.batch.ended import Ask, ask_with, own_fault
 from llmctl.batch.finish import Finisher
+from llmctl.batch.guard import guard_files, guard_output
 from llmctl.batch.ids import check_ids
 from llmctl.batch.job import Composer, Job
 from llmctl.batch.progress import Progress, say
@@ -24,7 +25,7 @@ from llmctl.batch.running import Running
 from llmctl.batch.source import Source
 from llmctl.batch.store import Store, closing, digest_of, digest_of_file
 from llmctl.batch.tally import Tally
-from llmctl.core.errors import Interrupted, LlmctlError, PromptRefused, StorageError, UsageError
+from llmctl.core.errors import Interrupted, LlmctlError, PromptRefused, StorageError
 from llmctl.core.loop import loop
 from llmctl.services import Services
 
@@ -353,35 +354,3 @@ def interruptible(numbers: list[int]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def guard_files(job: Job, source: Source) -> None:
-    """UsageError where the input would be overwritten, StorageError where OUT is no regular file."""
-    if job.out is not None and job.out.is_dir():
-        raise StorageError(f"{job.out}: a folder", hint="name the file that the answers go to")
-    for path in (job.out, job.failed_out, job.journal):
-        if path is None or not path.exists():
-            continue
-        if not path.is_file():
-            hint = "for stdout leave -o out" if path.is_char_device() or path.is_fifo() else None
-            raise StorageError(f"{path}: not a regular file", hint=hint or "choose another -o")
-        if source.path is not None and source.path.exists() and path.samefile(source.path):
-            raise UsageError(f"{path}: the input itself would be overwritten", hint="choose another -o")
-    if job.out is not None and job.journal is not None and not (job.restart or job.journal.exists()):
-        for path in (job.out, job.failed_out):
-            if path is not None and path.exists():
-                raise not_ours(path)
-
-
-def guard_output(job: Job, store: Store) -> None:
-    """An OUT (or OUT.failed.jsonl) that no run of this journal wrote is somebody else's."""
-    for path in (job.out, job.failed_out):
-        if path is not None and path.exists() and not store.owns(path):
-            raise not_ours(path)
-
-
-def not_ours(path: Path) -> StorageError:
-    return StorageError(
-        f"{path}: not written by this batch, or changed since",
-        hint="move it away, choose another -o, or replace it with --restart (which asks every row anew)",
-    )

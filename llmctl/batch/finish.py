@@ -11,6 +11,7 @@ from typing import IO
 
 import orjson
 
+from llmctl.batch.guard import guard_output
 from llmctl.batch.index import Offsets, Rows, unnamed
 from llmctl.batch.job import Job
 from llmctl.batch.journal import NO_KEY, Record
@@ -70,7 +71,7 @@ class Finisher:
     def write(self, tally: Tally, context: str) -> None:
         """OUT and OUT.failed.jsonl by rename, then the journal's closing record.
 
-        The journal knows both before they get their names: whenever the process is killed, the next
+        StorageError where either is somebody else's by now. The journal knows both before they get their names: whenever the process is killed, the next
         run knows its own files. It knows them twice: a last line that gets torn must not make them
         strangers.
         """
@@ -86,6 +87,7 @@ class Finisher:
                 "failed_out": failed.ready() if failures else None,
                 "summary": tally.envelope(),
             }
+            guard_output(self.job, self.store)
             for _ in range(2):
                 self.store.journal.append(DONE, 0, NO_KEY, orjson.dumps(done))
             self.store.journal.sync()

@@ -81,7 +81,7 @@ class Store:
 
     def owns(self, path: Path) -> bool:
         """Whether a run of this journal wrote the file as it stands now, or may replace it."""
-        return digest_of_file(path) in self.outs
+        return path.is_file() and digest_of_file(path) in self.outs
 
     def _foreign(self) -> StorageError:
         return foreign(self.journal.path)

@@ -11,7 +11,7 @@ import pytest
 
 from ..conftest import Run
 from ..server.client import TestServer
-from .harness import asked, assert_answered, lines, names, questions, read, requests, write
+from .harness import asked, assert_answered, lines, names, questions, read, requests, start, until, write
 
 ARGS = ("batch", "in.jsonl", "-o", "out.jsonl", "--no-cache")
 """Without the cache, so that whatever is asked again is seen by the server."""
@@ -209,6 +209,28 @@ def test_a_file_edited_by_hand_is_never_overwritten(
     assert requests(server) == 3
     assert llmctl(*ARGS, "--restart").returncode == 0
     assert_answered(work / "out.jsonl", rows)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.failed.jsonl"])
+def test_a_file_that_comes_while_the_batch_runs_is_never_overwritten(
+    name: str, environ: dict[str, str], llmctl: Run, server: TestServer, work: Path
+) -> None:
+    """A slow batch ends long after its first look: what is there by then is not its own either."""
+    rows = questions(3)
+    write(work / "in.jsonl", rows)
+    server.script(latency=0.3)
+    running = start(environ, work, "in.jsonl", "-o", "out.jsonl")
+    until(lambda: requests(server))
+    (work / name).write_text("my notes\n")
+    code, _, err = running.end()
+    assert code == 3
+    assert f"{name}: not written by this batch" in err
+    assert (work / name).read_text() == "my notes\n"
+    assert names(work) == {"in.jsonl", "out.jsonl.journal", name}
+    (work / name).unlink()
+    assert llmctl(*ARGS).returncode == 0
+    assert_answered(work / "out.jsonl", rows)
+    assert requests(server) == 3
 
 
 def test_without_its_journal_an_output_is_a_stranger(
