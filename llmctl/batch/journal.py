@@ -10,7 +10,6 @@ is sent again.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import zlib
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmctl.core.errors import StorageError
-from llmctl.core.files import private_descriptor
+from llmctl.core.files import private_lock
 
 VERSION = 1
 HEAD = 8 + 1 + 1 + 1
@@ -176,16 +175,11 @@ def look(path: Path) -> Iterator[Record]:
 
 def _open(path: Path) -> int:
     try:
-        fd = private_descriptor(path, os.O_RDWR | os.O_CREAT)
+        fd = private_lock(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}", hint="choose another output with -o") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise StorageError(
-            f"{path}: another run is writing it", hint="wait for it, or choose another -o"
-        ) from None
+    if fd is None:
+        raise StorageError(f"{path}: another run is writing it", hint="wait for it, or choose another -o")
     return fd
 
 

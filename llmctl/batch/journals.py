@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from llmctl.core.errors import StorageError
-from llmctl.core.files import private_descriptor, private_folder, private_open
+from llmctl.core.files import private_folder, private_lock, private_open
 
 NAME = "journals.jsonl"
 
@@ -31,13 +31,12 @@ def note(home: Path, run: str, journal: Path | None, out: Path | None) -> None:
     line = {"run": run, "journal": str(journal.absolute()), "out": str(out.absolute()) if out else None}
     try:
         private_folder(home, link=True)
-        with private_open(home / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, "ab") as file:
-            # The standard library's JSON: it keeps the bytes of a path that is no UTF-8.
-            file.write(json.dumps(line).encode() + b"\n")
+        with _alone(home, os.O_CREAT) as file:
+            # The standard library's JSON: it keeps the bytes of a path that is no UTF-8. What stands before
+            # it may be a line that was cut.
+            os.write(file, b"\n" + json.dumps(line).encode() + b"\n")
     except OSError as error:
-        raise StorageError(
-            f"{home / NAME}: {error.strerror}", hint="make room, or use another --home"
-        ) from None
+        raise _unwritable(home, error) from None
 
 
 def known(home: Path) -> list[Known]:
@@ -70,35 +69,50 @@ def _lines(home: Path) -> Iterator[dict[str, str]]:
 def remove(journal: Path) -> bool:
     """Removes a journal with all it holds; False where a batch is writing it."""
     try:
-        fd = private_descriptor(journal, os.O_RDWR)
+        fd = private_lock(journal, os.O_RDWR)
+        if fd is None:
+            return False
+        try:
+            journal.unlink()
+        finally:
+            os.close(fd)
     except FileNotFoundError:
         return True
     except OSError as error:
         raise StorageError(f"{journal}: {error.strerror}", hint="remove it by hand") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        journal.unlink()
-        return True
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise StorageError(f"{journal}: {error.strerror}", hint="remove it by hand") from None
-    finally:
-        os.close(fd)
+    return True
 
 
 def forget(home: Path) -> None:
-    """Notes of journals that are gone go too."""
-    left = known(home)
+    """Notes of journals that are gone go too. StorageError where the others cannot be written."""
     path = home / NAME
-    if not path.exists():
+    draft = path.with_name(f".{NAME}.new")
+    try:
+        with _alone(home):
+            lines = [
+                {"run": run, "journal": str(each.journal), "out": str(each.out) if each.out else None}
+                for each in known(home)
+                for run in sorted(each.runs)
+            ]
+            with private_open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "wb") as file:
+                file.writelines(json.dumps(line).encode() + b"\n" for line in lines)
+            draft.replace(path)
+    except FileNotFoundError:
         return
-    lines = [
-        {"run": run, "journal": str(each.journal), "out": str(each.out) if each.out else None}
-        for each in left
-        for run in sorted(each.runs)
-    ]
-    draft = path.with_name(f".{NAME}.{os.getpid()}")
-    with private_open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, "wb") as file:
-        file.writelines(json.dumps(line).encode() + b"\n" for line in lines)
-    draft.replace(path)
+    except OSError as error:
+        raise _unwritable(home, error) from None
+
+
+@contextmanager
+def _alone(home: Path, flags: int = 0) -> Iterator[int]:
+    """The file of notes, which nobody else changes meanwhile. OSError."""
+    file = private_lock(home / NAME, os.O_WRONLY | os.O_APPEND | flags, wait=True)
+    assert file is not None
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _unwritable(home: Path, error: OSError) -> StorageError:
+    return StorageError(f"{home / NAME}: {error.strerror}", hint="make room, or use another --home")

@@ -7,6 +7,7 @@ shared by all (`/tmp`) is refused: whoever put it there may want to read, or to 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from contextlib import suppress
@@ -113,6 +114,28 @@ def private_descriptor(path: Path, flags: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def private_lock(path: Path, flags: int, *, wait: bool = False) -> int | None:
+    """A private descriptor that others' locks exclude until it is closed; None where one does already.
+
+    The name is still that file's: who opened one just before it was removed or replaced would lock, and
+    write, what nobody finds. `wait`: for as long as others need. OSError, StorageError.
+    """
+    while True:
+        fd = private_descriptor(path, flags)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.stat(path)):
+                    return fd
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        except BaseException:  # whatever it was: the descriptor must not stay open
+            os.close(fd)
+            raise
+        os.close(fd)
 
 
 def private_open(path: Path, flags: int, mode: str) -> IO[Any]:
