@@ -71,9 +71,9 @@ class Finisher:
     def write(self, tally: Tally, context: str) -> None:
         """OUT and OUT.failed.jsonl by rename, then the journal's closing record.
 
-        StorageError where either is somebody else's by now. The journal knows both before they get their names: whenever the process is killed, the next
-        run knows its own files. It knows them twice: a last line that gets torn must not make them
-        strangers.
+        StorageError where either is somebody else's by now. The journal knows both before they get their
+        names: whenever the process is killed, the next run knows its own files. It knows them twice: a
+        last line that gets torn must not make them strangers.
         """
         out, failed_out = self.job.out, self.job.failed_out
         assert out is not None

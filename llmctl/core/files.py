@@ -127,7 +127,7 @@ def private_lock(path: Path, flags: int, *, wait: bool = False) -> int | None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(fd), os.stat(path)):
+                if os.path.samestat(os.fstat(fd), path.stat()):
                     return fd
         except BlockingIOError:
             os.close(fd)
