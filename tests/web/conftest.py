@@ -23,9 +23,12 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Where there is none its tests are skipped; in CI that is a failure."""
+    """Where there is none its tests are skipped; in CI that is a failure.
+
+    No longer than its module: while it is there its event loop runs in this thread, and others' cannot.
+    """
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         if os.environ.get("CI") == "true":
