@@ -6,6 +6,7 @@ refused before a byte is sent, and so is http:// to one that leads off this mach
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 CA_FOLDER = "SSL_CERT_DIR"
+LOOKED_UP_S = 60
+"""How long it is believed where a name led to."""
 
 
 class Gate:
@@ -29,6 +32,7 @@ class Gate:
         self._environ = environ or {}
         self._proxies = _proxies(self._environ)
         self._admitted: set[str] = set()
+        self._resolved: dict[str, float] = {}
         self.plain: set[str] = set()
         """Names that are asked by http:// and not allowed to: they have to lead to this machine."""
 
@@ -45,14 +49,20 @@ class Gate:
         return True
 
     async def admit_resolved(self, url: str) -> None:
-        """As `admit`, for who connects by other means than our wire: the name is looked up here too."""
+        """As `admit`, for who connects by other means than our wire: the name is looked up here too.
+
+        What it led to holds for LOOKED_UP_S, as on our own wire.
+        """
         import socket
 
         from llmctl.providers.lookup import Lookup
 
-        self.admit(url)
+        is_new = self.admit(url)
+        if not is_new and time.monotonic() < self._resolved.get(url, 0.0):
+            return
         with suppress(OSError):  # unknown: whoever connects says so
             await Lookup(self.plain).resolve(host_of(url), family=socket.AF_UNSPEC)
+            self._resolved[url] = time.monotonic() + LOOKED_UP_S
 
     def proxy(self, url: str) -> str | None:
         """The proxy for the URL by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, small letters first."""

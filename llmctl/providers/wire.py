@@ -17,7 +17,7 @@ from llmctl.core.errors import Billed, LlmctlError, OversizedAnswer, ProviderTim
 from llmctl.core.model import Request
 from llmctl.core.ports import HttpAnswer, HttpCall
 from llmctl.providers import classify, events
-from llmctl.providers.gate import Gate
+from llmctl.providers.gate import LOOKED_UP_S, Gate
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientTimeout
@@ -137,7 +137,9 @@ class Wire:
 
             resolver: Any = Lookup(self.gate.plain)  # its methods are all that aiohttp asks for
             self._session = ClientSession(
-                connector=TCPConnector(limit=0, ttl_dns_cache=60, resolver=resolver, ssl=self.gate.tls()),
+                connector=TCPConnector(
+                    limit=0, ttl_dns_cache=LOOKED_UP_S, resolver=resolver, ssl=self.gate.tls()
+                ),
                 cookie_jar=DummyCookieJar(),
                 timeout=ClientTimeout(total=None),
                 skip_auto_headers=("User-Agent", "Content-Type"),

@@ -6,9 +6,11 @@ import asyncio
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 
+from llmctl.providers.gate import LOOKED_UP_S, Gate
 from llmctl.providers.lookup import Lookup
 
 
@@ -40,3 +42,22 @@ def test_a_silent_name_server_holds_up_neither_the_caller_nor_the_loops_end(
     asyncio.run(ask())
     assert time.monotonic() - began < 20
     answered.set()  # the late answer to a loop that is gone
+
+
+def test_a_host_is_looked_up_again_only_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread for each of a batch's rows would take a fifth of a call's time; for ever would miss a move."""
+    looked: list[str] = []
+    now = [1000.0]
+    real = socket.getaddrinfo
+
+    def look(host: str, *where: Any, **how: Any) -> Any:
+        looked.append(host)
+        return real(host, *where, **how)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    monkeypatch.setattr("llmctl.providers.gate.time.monotonic", lambda: now[0])
+    gate = Gate()
+    for later in (0.0, LOOKED_UP_S - 1.0, 1.5):
+        now[0] += later
+        asyncio.run(gate.admit_resolved("http://localhost:1/v1"))
+    assert looked == ["localhost"] * 2
