@@ -303,7 +303,7 @@ def text_of(content: Any) -> str:
 
 def answering(target: Target, model: Any) -> str:
     """The model that answered, with its provider; the asked one where the answer does not say."""
-    if not isinstance(model, str) or not model or model == target.bare_model:
+    if not isinstance(model, str) or not model or model in (target.bare_model, target.model):
         return target.model
     return f"{target.provider}/{model}"
 

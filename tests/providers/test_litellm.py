@@ -37,6 +37,8 @@ from llmctl.core.ports import Provider
 from llmctl.providers.catalog import HOUSES, House
 from llmctl.providers.http import HttpProvider
 from llmctl.providers.litellm import LitellmCodec, LitellmSdk, from_litellm, load
+from llmctl.providers.litellm.loading import LISTENERS
+from llmctl.providers.litellm.params import Params
 from llmctl.providers.openai import OpenAICodec
 from llmctl.providers.wire import Wire
 from tests.server.client import TestServer, refused_url
@@ -669,3 +671,64 @@ def test_every_class_of_litellm_is_translated() -> None:
         "APIResponseValidationError": BrokenAnswer,
     }
     assert {name: told[name] for name in wanted} == wanted
+
+
+def test_rows_with_the_same_parameters_are_mapped_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mapping takes as long as all that llmctl itself does for a row; other parameters are mapped anew."""
+    asked = target(CLAUDE, None)
+    params = Params(asked)
+    mapped: list[Any] = []
+    utils = load().utils
+    real = utils.get_optional_params
+
+    def count(**given: Any) -> Any:
+        mapped.append(given["max_tokens"])
+        return real(**given)
+
+    monkeypatch.setattr(utils, "get_optional_params", count)
+    same, other = {"max_tokens": 9}, {"max_tokens": 8}
+    made = []
+    for each in (same, same, other, other, same):
+        _, theirs = params.mapped(request(asked, params=each))
+        made.append(theirs["max_tokens"])
+        theirs["max_tokens"] = 1  # whoever got it may change it
+    assert made == [9, 9, 8, 8, 9]
+    assert mapped == [9, 8, 9]
+
+
+def test_texts_are_kept_from_litellms_listeners(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another part of the process may have registered one; prompts are none of its business."""
+    litellm = load()
+    from litellm.integrations.custom_logger import CustomLogger
+
+    told: list[str] = []
+
+    class Listener(CustomLogger):  # type: ignore[misc]  # litellm is not typed
+        async def async_log_success_event(self, kwargs: Any, **_: Any) -> None:
+            told.append(f"{kwargs.get('messages')} {kwargs.get('standard_logging_object')}")
+
+    monkeypatch.setattr(litellm, "callbacks", [Listener()])
+    asked = at(server, "openai/gpt-4o-mini")
+    prompt = "a prompt of nobody's business"
+
+    async def go() -> None:
+        await LitellmSdk(asked).send(request(asked, messages=({"role": "user", "content": prompt},)), KEY)
+        for _ in range(100):
+            if told:
+                break
+            await asyncio.sleep(0.05)
+
+    asyncio.run(go())
+    assert told
+    assert not any(prompt in each for each in told)
+    for name in LISTENERS:
+        monkeypatch.setattr(litellm, name, [])
+    outcome_of(LitellmSdk(asked), request(asked))
+    assert not litellm.turn_off_message_logging
+
+
+def test_the_model_that_answered_is_named_once(server: TestServer) -> None:
+    """litellm gives some models' names back with their provider, which is no part of the name."""
+    asked = target("azure_ai/mistral-large", server.openai)
+    answer = outcome_of(LitellmSdk(asked), request(asked))
+    assert isinstance(answer, Response) and answer.model == "azure_ai/mistral-large"

@@ -5,6 +5,20 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+LISTENERS = (
+    "callbacks", "input_callback", "success_callback", "failure_callback", "service_callback",
+    "_async_input_callback", "_async_success_callback", "_async_failure_callback",
+)  # fmt: skip
+"""Lists of litellm's: whoever stands in one is told of every call."""
+
+
+def hush(litellm: Any) -> None:
+    """Keeps texts from litellm's listeners, where another part of the process has registered any.
+
+    Without one it is off: litellm would copy every answer, for a third of a call's time, to blacken the copy.
+    """
+    litellm.turn_off_message_logging = any(getattr(litellm, name, None) for name in LISTENERS)
+
 
 @cache
 def load() -> Any:
@@ -37,7 +51,7 @@ def load() -> Any:
     litellm.set_verbose = False
     litellm.drop_params = False
     litellm.modify_params = False
-    litellm.turn_off_message_logging = True
+    hush(litellm)
     from llmctl.providers.foreign import adopt
 
     adopt()

@@ -30,6 +30,9 @@ class Params:
     def __init__(self, target: Target) -> None:
         load()
         self.target = target
+        self._last: Request | None = None
+        self._how: dict[str, Any] = {}
+        self._made: tuple[dict[str, Any], dict[str, Any]] = {}, {}
 
     def checked(self, request: Request) -> dict[str, Any]:
         """The request's parameters, defaults that the model does not take left out, with the schema."""
@@ -44,7 +47,17 @@ class Params:
         return given
 
     def mapped(self, request: Request, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """(OpenAI's names, the provider's names). BadRequest for what was asked for and is not taken."""
+        """(OpenAI's names, the provider's names). BadRequest for what was asked for and is not taken.
+
+        Rows of a batch ask with the same parameters: those of the last request are not worked out anew.
+        """
+        last = self._last
+        if last is None or more != self._how or not _alike(request, last):
+            self._made = self._map(request, more)
+            self._last, self._how = request, more
+        return copy.deepcopy(self._made)
+
+    def _map(self, request: Request, more: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         from litellm.exceptions import UnsupportedParamsError
         from litellm.utils import get_optional_params
 
@@ -73,3 +86,8 @@ class Params:
         what = ", ".join(names) or "a parameter"
         said = classify.shown(re.split(r"To drop|If you want", told.partition(": ")[2])[0])
         return BadRequest(f"{self.target.model} does not take {what}: {said}", hint=f"leave {what} out")
+
+
+def _alike(a: Request, b: Request) -> bool:
+    """The same objects, not equal ones: whoever changes one makes another."""
+    return a.params is b.params and a.schema is b.schema and a.defaults is b.defaults

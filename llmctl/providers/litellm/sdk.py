@@ -12,7 +12,7 @@ from llmctl.core.model import OnText, Request, Response, Target
 from llmctl.providers.catalog import house
 from llmctl.providers.gate import Gate
 from llmctl.providers.litellm.errors import from_litellm
-from llmctl.providers.litellm.loading import load
+from llmctl.providers.litellm.loading import hush, load
 from llmctl.providers.litellm.params import Params
 from llmctl.providers.litellm.read import Pieces, tells, tool_call, usage_of_litellm
 from llmctl.providers.openai import answering, billed
@@ -38,6 +38,7 @@ class LitellmSdk:
         if key is None and not self.house.keyless:
             raise AuthError(f"{self.target.model}: no key", hint=f"set {' or '.join(self.house.keys)}")
         call = self._call(request, key)
+        hush(load())
         seconds = self._seconds(request)
         said: list[LitellmPieces] = []
         try:
@@ -76,7 +77,7 @@ class LitellmSdk:
             "num_retries": 0,
             "max_retries": 0,
             "_skip_mcp_handler": True,  # else any tool needs a package that litellm does not bring
-            "timeout": self._seconds(request),
+            "timeout": self.target.timeouts.total,  # one for all: litellm keeps a client for each it meets
         }
         if key is not None:
             call["api_key"] = key
