@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bench.loops import FOREIGN
 from bench.measure import ROOT, Taken, median, once, record, table
 from tests.server.client import TestServer
 
@@ -45,6 +46,11 @@ def environ(home: Path, server: TestServer) -> dict[str, str]:
         "OPENAI_API_KEY": key,
         "OPENAI_BASE_URL": server.openai,
         "OPENAI_API_BASE": server.openai,
+        "ANTHROPIC_API_KEY": key,
+        "ANTHROPIC_BASE_URL": server.anthropic,
+        "ANTHROPIC_API_BASE": server.anthropic,
+        "AZURE_AI_API_KEY": key,
+        "AZURE_AI_API_BASE": server.openai,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
 
@@ -60,14 +66,19 @@ class Bench:
         self.runs = 0
 
     def command(self, name: str, rows: Path, concurrency: int) -> Sequence[str]:
-        """Every run of llmctl has an output, a cache and a ledger of its own."""
+        """Every run of llmctl has an output, a cache and a ledger of its own.
+
+        `llmctl-codec` and `llmctl-sdk` ask through litellm; `x2` at the end: by two workers.
+        """
         if not name.startswith("llmctl"):
             return [self.elsewhere.get(name, PY), "-m", "bench.loops", name, str(rows), str(concurrency)]
         self.runs += 1
+        name, _, workers = name.partition("x")
         return [
             PY, "-m", "llmctl", "batch", str(rows), "-o", str(self.folder / f"out{self.runs}.jsonl"),
             "-p", "prod", "-q", "-O", "max_tokens=100", "--concurrency", str(concurrency),
-            "--home", str(self.folder / f"home{self.runs}"), "--workers", name.partition("x")[2] or "1",
+            "--home", str(self.folder / f"home{self.runs}"), "--workers", workers or "1",
+            *(["-m", FOREIGN[name.partition("-")[2]]] if "-" in name else []),
         ]  # fmt: skip
 
     def once(self, name: str, rows: Path, concurrency: int) -> Taken:
@@ -138,8 +149,9 @@ class Bench:
 
 
 def show(figures: dict[str, Any], latency: float, concurrency: int) -> None:
-    base = figures["aiohttp"]
-    rows = [("contender", "rows/s", "x aiohttp", "CPU s/1000", "x aiohttp", "MB")]
+    """Ratios are to the first contender."""
+    first, base = next(iter(figures.items()))
+    rows = [("contender", "rows/s", f"x {first}", "CPU s/1000", f"x {first}", "MB")]
     for name, found in figures.items():
         rows.append((
             name, f"{found['rows_per_s']:,.0f}", f"{found['rows_per_s'] / base['rows_per_s']:.2f}",
@@ -161,6 +173,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=[name for name, own in PEERS.items() if find_spec(own)])
     parser.add_argument("--elsewhere", nargs="*", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--growth", type=int, nargs="*", default=[], metavar="ROWS")
+    parser.add_argument("--foreign", type=int, default=0, metavar="ROWS", help="through litellm's formats")
     parser.add_argument("--chaos", type=int, default=0, metavar="ROWS")
     asked = parser.parse_args()
     elsewhere = dict(each.split("=", 1) for each in asked.elsewhere)
@@ -175,6 +188,13 @@ def main() -> None:
                 results[f"latency {latency:g} s, {concurrency} in flight"] = found
         if results:
             record("batch", {"rows": asked.rows, "results": results})
+        if asked.foreign:
+            results = {}
+            for way in FOREIGN:
+                names = [way, f"llmctl-{way}", f"llmctl-{way}x2"]
+                results[way] = bench.compare(names, asked.foreign, 50, 0.0, asked.runs)
+                show(results[way], 0.0, 50)
+            record("foreign", {"rows": asked.foreign, "results": results})
         if asked.growth:
             record("growth", {"results": bench.growth(asked.growth, 50)})
         if asked.chaos:

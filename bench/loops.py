@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 MODEL = "gpt-4.1"
+FOREIGN = {"codec": "anthropic/claude-sonnet-4-5", "sdk": "azure_ai/mistral-large"}
+"""A model for each way through litellm: by its formats, and by its own call."""
 Ask = Callable[[str], Awaitable[str]]
 
 
@@ -50,17 +52,25 @@ async def aiohttp(prompts: list[str], concurrency: int) -> list[str]:
         return await windowed(prompts, concurrency, ask)
 
 
-async def litellm(prompts: list[str], concurrency: int) -> list[str]:
+async def litellm(prompts: list[str], concurrency: int, model: str = f"openai/{MODEL}") -> list[str]:
     import litellm as library
 
     gate = asyncio.Semaphore(concurrency)
 
     async def ask(prompt: str) -> str:
         async with gate:
-            answer = await library.acompletion(**{**body(prompt), "model": f"openai/{MODEL}"})
+            answer = await library.acompletion(**{**body(prompt), "model": model})
             return str(answer.choices[0].message.content)
 
     return list(await asyncio.gather(*map(ask, prompts)))
+
+
+async def codec(prompts: list[str], concurrency: int) -> list[str]:
+    return await litellm(prompts, concurrency, FOREIGN["codec"])
+
+
+async def sdk(prompts: list[str], concurrency: int) -> list[str]:
+    return await litellm(prompts, concurrency, FOREIGN["sdk"])
 
 
 async def openai(prompts: list[str], concurrency: int) -> list[str]:
@@ -127,6 +137,8 @@ def _curator(prompts: list[str], concurrency: int) -> list[str]:
 LOOPS = {
     "aiohttp": aiohttp,
     "litellm": litellm,
+    "codec": codec,
+    "sdk": sdk,
     "openai": openai,
     "flexllm": flexllm,
     "async-batch-llm": async_batch_llm,
