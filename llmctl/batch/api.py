@@ -12,24 +12,25 @@ import orjson
 
 from llmctl.batch.command import Batch
 from llmctl.batch.emit import Emitter
-from llmctl.batch.ended import Ask, Ended
 from llmctl.batch.finish import Finisher
 from llmctl.batch.job import Job
 from llmctl.batch.rows import Row
 from llmctl.batch.source import Source
 from llmctl.core.errors import UsageError
-from llmctl.core.model import Request, Usage
+from llmctl.core.model import Usage
 from llmctl.core.money import Nanos
 from llmctl.services import Services
 
 if TYPE_CHECKING:
-    from asyncio import Event, Queue
+    from asyncio import Queue
 
 Rows = Iterable[str | Mapping[str, Any]]
 """Prompts, or rows as they stand in a file: {"prompt" or "messages", "id", "model", "system", …}."""
 
 AHEAD = 1000
-"""Results that may wait for their reader before nothing more is sent."""
+"""Results that may wait for their reader before no other row is begun."""
+BEHIND = 10_000
+"""The same where they wait for a row before them: fewer would let one slow answer hold up all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,26 +109,50 @@ def source_of(rows: Rows | str | Path) -> Source:
     return source
 
 
+class Backlog:
+    """Finished rows that their reader has not taken yet; no row is begun while `room` is not set.
+
+    Rows begin in order. So the one that all others wait for is never among those held back.
+    """
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self.lines: Queue[bytes | None] = asyncio.Queue()
+        self.room = asyncio.Event()
+        self.room.set()
+        self._size = 0
+
+    def add(self) -> None:
+        """A row has finished; its line may come later."""
+        self._size += 1
+        if self._size >= BEHIND or self.lines.qsize() >= AHEAD:
+            self.room.clear()
+
+    async def take(self) -> bytes | None:
+        """The next line; None at the end."""
+        line = await self.lines.get()
+        self._size -= 1
+        if self._size < BEHIND and self.lines.qsize() < AHEAD // 2:
+            self.room.set()
+        return line
+
+
 class Feed(Emitter):
     """Hands results to an iterator; holds the sending back while too many wait."""
 
-    def __init__(self, finisher: Finisher, lines: Queue[bytes | None], room: Event) -> None:
+    def __init__(self, finisher: Finisher, backlog: Backlog) -> None:
         super().__init__(finisher, io.BytesIO())
-        self._queue = lines
-        self._room = room
-        room.set()
+        self.room = backlog.room
+        self._backlog = backlog
+        self._queue = backlog.lines
 
-    def gate(self, ask: Ask) -> Ask:
-        async def gated(row: Row, request: Request) -> Ended:
-            await self._room.wait()
-            return await ask(row, request)
-
-        return gated
+    def row(self, row: Row) -> None:
+        super().row(row)
+        self._backlog.add()
 
     def _write(self, payload: bytes) -> None:
         self._queue.put_nowait(payload)
-        if self._queue.qsize() >= AHEAD:
-            self._room.clear()
 
     def flush(self) -> None:
         """There is nothing to flush."""
@@ -140,17 +165,14 @@ async def results(services: Services, job: Job, source: Source) -> AsyncGenerato
     """
     import asyncio
 
-    lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-    room = asyncio.Event()
+    backlog = Backlog()
     batch = Batch(services, job, source, quiet=True, live=False)
-    batch.emitter = lambda finisher: Feed(finisher, lines, room)
+    batch.emitter = lambda finisher: Feed(finisher, backlog)
     batch.listens = False
     task = asyncio.create_task(batch.run())
-    task.add_done_callback(lambda _: lines.put_nowait(None))
+    task.add_done_callback(lambda _: backlog.lines.put_nowait(None))
     try:
-        while (line := await lines.get()) is not None:
-            if lines.qsize() < AHEAD // 2:
-                room.set()
+        while (line := await backlog.take()) is not None:
             yield result(line)
         outcome = await task
         if outcome.bug is not None:
@@ -158,7 +180,6 @@ async def results(services: Services, job: Job, source: Source) -> AsyncGenerato
         if outcome.halted is not None:
             raise outcome.halted
     finally:
-        room.set()
         batch.stop()
         await asyncio.wait([task])
         source.close()

@@ -179,14 +179,12 @@ class Batch:
         )
         emitter = self.emitter(finisher) if self.job.out is None else None
         ask = await self._asker()
-        runner = self.runner = Runner(
-            self.job, self.composer, emitter.gate(ask) if emitter else ask, self.store, self.tally
-        )
+        runner = self.runner = Runner(self.job, self.composer, ask, self.store, self.tally)
         runner.halted = self._stop
         runner.on_halt = self._wake
         self.services.paces.on_grown = runner.widen
         if emitter is not None:
-            runner.on_row = emitter.row
+            runner.on_row, runner.room = emitter.row, emitter.room
         spare_collector()
         listening = self._listen(asyncio.get_running_loop()) if self.listens else []
         ended = asyncio.Event()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
-from llmctl.batch.ended import Ask
 from llmctl.batch.finish import Finisher
 from llmctl.batch.rows import Row
+
+if TYPE_CHECKING:
+    from asyncio import Event
 
 
 class Emitter:
     """Called after every finished row; holds nothing but where it is in the input."""
 
     def __init__(self, finisher: Finisher, out: IO[bytes] | None = None) -> None:
+        self.room: Event | None = None
+        """Set while rows may be begun, where this must not be given too many; stdout waits by itself."""
         self.finisher = finisher
         self.out = out or sys.stdout.buffer
         self.done_order = finisher.job.order == "done"
@@ -48,10 +52,6 @@ class Emitter:
                     self._write(self.finisher.payload(raw, record))
             self._next = None  # told: should reading on fail, it must not be told again
             self._next = next(self._lines, None)
-
-    def gate(self, ask: Ask) -> Ask:
-        """Waits before asking where this must not be given more at present; stdout waits by itself."""
-        return ask
 
     def _write(self, payload: bytes) -> None:
         self.out.write(payload + b"\n")

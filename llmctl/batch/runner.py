@@ -26,7 +26,7 @@ from llmctl.core.errors import (
 from llmctl.core.model import Request, fill
 
 if TYPE_CHECKING:
-    from asyncio import Future, Task
+    from asyncio import Event, Future, Task
 
 BREATH = 200
 """Rows handled without waiting before others get their turn."""
@@ -47,6 +47,8 @@ class Runner:
         self.on_row: Callable[[Row], None] = lambda row: None
         self.on_halt: Callable[[], None] = lambda: None
         """Called when nothing more is to be sent: what waits for a turn need not wait."""
+        self.room: Event | None = None
+        """No row is begun while it is not set, where there is one."""
         self._flying: dict[str, Future[int | None] | None] = {}
         self._workers: list[Task[None]] = []
         self._rows: Iterator[Row] = iter(())
@@ -82,6 +84,8 @@ class Runner:
         """Nothing more is sent; of several reasons the weightiest stays, of equals the first."""
         if self.halted is None or weight(why) < weight(self.halted):
             self.halted = why
+        if self.room is not None:
+            self.room.set()
         self.on_halt()
 
     def abandon(self) -> None:
@@ -95,6 +99,8 @@ class Runner:
 
         try:
             for count, row in enumerate(rows):
+                if self.room is not None and not self.halted:
+                    await self.room.wait()
                 if self.halted:
                     self._left.append(row)
                     return

@@ -141,6 +141,53 @@ def test_a_slow_reader_holds_the_sending_back(
     assert len(list(results)) == 199
 
 
+def test_leaving_while_rows_are_held_back(
+    client: Client, server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that waited for their reader are not sent, and paid for, as soon as he has gone."""
+    monkeypatch.setattr("llmctl.batch.api.AHEAD", 10)
+    results = client.batch((f"question {n}" for n in range(200)), concurrency=20)
+    next(results)
+    time.sleep(0.5)
+    sent = requests(server)
+    results.close()
+    assert requests(server) == sent
+
+
+def test_what_stops_a_batch_holds_for_rows_held_back(
+    client: Client, server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key refused while the reader was slow: reading on sends nothing more, and comes to its end."""
+    monkeypatch.setattr("llmctl.batch.api.AHEAD", 10)
+    server.script(match=[{"contains": "refused", "default": "delay:0.5+status:401"}])
+    prompts = ["refused", *(f"question {n}" for n in range(200))]
+    results = client.batch(prompts, concurrency=8, order="done")
+    found = [next(results)]
+    time.sleep(1)
+    sent = requests(server)
+    with pytest.raises(AuthError):
+        found.extend(results)
+    assert requests(server) == sent
+    assert (len(found), sum(each.ok for each in found)) == (201, sent - 1)
+
+
+def test_a_slow_row_holds_the_sending_back_at_last(
+    client: Client, server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that wait behind it come out at once when it ends; failed ones count, and must not shut it out."""
+    monkeypatch.setattr("llmctl.batch.api.AHEAD", 10)
+    monkeypatch.setattr("llmctl.batch.api.BEHIND", 60)
+    server.script(match=[{"contains": "slow", "default": "delay:1"}])
+    bad = [{"promt": "x"}] * 50
+    rows: list[str | dict[str, str]] = ["slow", *bad, *(f"question {n}" for n in range(200)), *bad, "slow"]
+    results = client.batch(rows, concurrency=4)
+    found = [next(results)]
+    assert requests(server) < 20
+    found.extend(results)
+    assert [each.row for each in found] == list(range(302))
+    assert sum(each.ok for each in found) == 202
+
+
 def test_rows_that_are_none(client: Client) -> None:
     """What cannot be written as JSON is a mistake of the program."""
     with pytest.raises(UsageError, match="neither"):
