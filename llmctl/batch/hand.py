@@ -12,7 +12,7 @@ from llmctl.batch.ended import Ask, Stopped, ask_with, own_fault
 from llmctl.batch.job import Composer, Job
 from llmctl.batch.rows import Row
 from llmctl.core.canonical import fingerprint
-from llmctl.core.errors import LlmctlError
+from llmctl.core.errors import Interrupted, LlmctlError
 from llmctl.core.loop import loop
 from llmctl.core.model import replace
 from llmctl.services import Services
@@ -35,6 +35,8 @@ class Hand:
         self.job = job
         self.descriptor = descriptor
         self._rows: set[Task[None]] = set()
+        self._halted = False
+        """Nothing more is to be sent, not even rows that have come already."""
 
     async def run(self) -> int:
         """Until the other side hangs up; then what was gathered is written. The exit code."""
@@ -69,6 +71,7 @@ class Hand:
             if "told" in frame.fields:
                 ask = self._begin(frame.fields["told"])
             elif "halt" in frame.fields:
+                self._halted = True
                 self.services.wake()
             elif ask is not None:
                 task = asyncio.create_task(self._row(ask, frames.row_of(frame), writer))
@@ -90,6 +93,8 @@ class Hand:
 
     async def _row(self, ask: Ask, row: Row, writer: StreamWriter) -> None:
         try:
+            if self._halted:
+                raise Stopped(Interrupted(signal.SIGINT), 0, 0)
             request = self.composer.request(row)
             done = await ask(row, replace(request, fingerprint=fingerprint(request)))
         except Stopped as stopped:

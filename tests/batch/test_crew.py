@@ -185,6 +185,26 @@ def test_one_signal_lets_workers_finish(
     assert requests(server) == len(ROWS)
 
 
+SLOW_START = """
+import sys, time
+if "--crew" in sys.argv:
+    time.sleep(1)
+"""
+
+
+def test_a_signal_while_workers_start(environ: dict[str, str], server: TestServer, work: Path) -> None:
+    """Rows that were handed out to them and not begun are not sent any more."""
+    (work / "sitecustomize.py").write_text(SLOW_START)
+    write(work / "in.jsonl", ROWS)
+    batch = start({**environ, "PYTHONPATH": f"{work}:{environ['PYTHONPATH']}"}, work, *ARGS)
+    until(lambda: len(workers_of(batch.process.pid)) == 2)
+    time.sleep(0.3)
+    batch.signal(signal.SIGINT)
+    code, _, err = batch.end()
+    assert code == 130, err
+    assert requests(server) == 0
+
+
 def test_a_killed_worker_loses_only_what_it_had_in_flight(
     environ: dict[str, str], server: TestServer, work: Path, llmctl: Run
 ) -> None:
