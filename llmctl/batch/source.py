@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from hashlib import blake2b
-from pathlib import Path
 from typing import BinaryIO, Literal
 
 from llmctl.batch.lines import BOM, CHUNK, RawRow, line_rows, split, utf8
 from llmctl.batch.unpack import MAGIC, Packing, chunks, unreadable
 from llmctl.core.errors import ConfigError
+from llmctl.core.files import expanded
 
 Kind = Literal["jsonl", "csv", "tsv", "text", "parquet"]
 KINDS: dict[str, Kind] = {
@@ -43,7 +43,7 @@ class Source:
     def __init__(
         self, path: str | None = None, stream: BinaryIO | None = None, *, kind: Kind | None = None
     ) -> None:
-        self.path = None if path in (None, "-") else Path(str(path)).expanduser()
+        self.path = None if path in (None, "-") else expanded(str(path))
         self.name = STDIN if path in (None, "-") else str(path)
         self._stream = stream
         self._copy: BinaryIO | None = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from llmctl.core.errors import ConfigError, ConnectionFailed, StorageError
-from llmctl.core.files import private_folder
+from llmctl.core.files import expanded, private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,12 +101,11 @@ def _given(model: str) -> Path:
         known = ", ".join(KNOWN)
         raise ConfigError(f"no embedded model {model!r}", hint=f"known: {known}, or a path ending in .gguf")
     try:
-        path = Path(model).expanduser().absolute()
+        path = expanded(model).absolute()
         with path.open("rb") as file:
             magic = file.read(len(MAGIC))
-    except (OSError, RuntimeError) as error:  # RuntimeError: no such user's home
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot read the weights {model}: {reason}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the weights {model}: {error.strerror or error}") from error
     if magic != MAGIC:
         raise ConfigError(f"{path} is not a GGUF file", hint="it must begin with the four bytes GGUF")
     return path

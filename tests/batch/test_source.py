@@ -153,6 +153,17 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
                 use(Source(str(path)))
 
 
+def test_a_tilde_is_what_it_is_in_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home, or else a letter of the name: a user that there is none of is no bug of ours."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name, given in (("home.jsonl", "~/home.jsonl"), ("~a.jsonl", "~a.jsonl")):
+        put(tmp_path / name, JSONL)
+        assert rows(Source(given))
+    with pytest.raises(ConfigError, match=r"^~nobody/x\.jsonl: cannot be read: No such file"):
+        rows(Source("~nobody/x.jsonl"))
+
+
 def test_a_json_list_is_refused_as_a_whole(tmp_path: Path) -> None:
     """Else every line of it would be a failed row."""
     with pytest.raises(ConfigError, match="a JSON list") as caught:
