@@ -12,7 +12,7 @@ from llmctl.batch.ended import Ask, Stopped, ask_with, own_fault
 from llmctl.batch.job import Composer, Job
 from llmctl.batch.rows import Row
 from llmctl.core.canonical import fingerprint
-from llmctl.core.errors import Interrupted, LlmctlError
+from llmctl.core.errors import Interrupted, LlmctlError, UsageError
 from llmctl.core.loop import loop
 from llmctl.core.model import replace
 from llmctl.services import Services
@@ -44,13 +44,12 @@ class Hand:
 
         from llmctl.batch.command import spare_collector
 
+        end = self._end()
         await loop()
         spare_collector()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # who keeps the journal decides
             signal.signal(number, signal.SIG_IGN)
-        reader, writer = await asyncio.open_connection(
-            sock=socket.socket(fileno=self.descriptor), limit=2**26
-        )
+        reader, writer = await asyncio.open_connection(sock=end, limit=2**26)
         self.services.warn = lambda text: writer.write(frames.pack({"warn": text}))
         flushing = asyncio.create_task(self._keep_flushing(writer))
         try:
@@ -62,6 +61,16 @@ class Hand:
             await asyncio.gather(*self._rows, return_exceptions=True)
             await self.services.close()
         return 0
+
+    def _end(self) -> socket.socket:
+        """The worker's end, looked at before sockets of our own have numbers that a user may guess."""
+        try:
+            return socket.socket(fileno=self.descriptor)
+        except OSError:
+            raise UsageError(
+                f"--crew {self.descriptor}: for a batch's own workers alone",
+                hint="ask for some with --workers",
+            ) from None
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         import asyncio

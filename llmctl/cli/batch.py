@@ -63,7 +63,7 @@ def batch(
     workers: Annotated[
         int, typer.Option("--workers", min=1, max=64, help="Processes that ask; one is enough for most.")
     ] = 1,
-    crew: Annotated[int | None, typer.Option("--crew", hidden=True)] = None,
+    crew: Annotated[int | None, typer.Option("--crew", min=3, max=2**31 - 1, hidden=True)] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="What it would cost, as `estimate` says it; nothing is sent.")
     ] = False,

@@ -185,6 +185,16 @@ def test_one_signal_lets_workers_finish(
     assert requests(server) == len(ROWS)
 
 
+@pytest.mark.parametrize("number", ["0", "99"])
+def test_what_is_no_end_of_a_batch(number: str, llmctl: Run, work: Path) -> None:
+    """Who finds the workers' own option is told about the one that he means."""
+    write(work / "in.jsonl", ROWS)
+    done = llmctl("batch", "in.jsonl", "--crew", number)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--crew" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 SLOW_START = """
 import sys, time
 if "--crew" in sys.argv:
