@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -30,7 +30,7 @@ from llmctl.services import Services
 if TYPE_CHECKING:
     import asyncio
 
-    from llmctl.batch.api import BatchResult, Rows
+    from llmctl.batch.api import AsyncRows, BatchResult, Rows
     from llmctl.estimate import Estimate
     from llmctl.usage.budgets import Status
     from llmctl.usage.episodes import Episode
@@ -110,7 +110,7 @@ class Client:
 
     async def abatch(
         self,
-        rows: Rows | str | Path,
+        rows: Rows | AsyncRows | str | Path,
         *,
         journal: str | Path | None = None,
         concurrency: int | None = None,
@@ -121,12 +121,13 @@ class Client:
     ) -> AsyncGenerator[BatchResult, None]:
         """The results of many rows: prompts, maps with a row's fields, or the path of a file of them.
 
-        Other keywords are those of `arun`; a row's own fields win over them. With `journal` what is
-        finished is kept in that file: the same call later sends only what is missing or has changed.
-        A row that fails is a result with an `error`; what ends the whole batch (a refused key, a
-        budget) is raised after the results, of which those not sent are `pending`.
+        An asynchronous iterable is read to its end before the first row is asked. Other keywords are
+        those of `arun`; a row's own fields win over them. With `journal` what is finished is kept in that
+        file: the same call later sends only what is missing or has changed. A row that fails is a result
+        with an `error`; what ends the whole batch (a refused key, a budget) is raised after the results, of
+        which those not sent are `pending`.
         """
-        from llmctl.batch.api import results, source_of
+        from llmctl.batch.api import gathered, results, source_of
         from llmctl.batch.job import Job
 
         job = Job(
@@ -138,11 +139,12 @@ class Client:
             retry_failed=retry_failed,
             kept=Path(journal) if journal is not None else None,
         )
-        async with aclosing(results(self._grouped(), job, source_of(rows))) as found:
+        source = await gathered(rows) if isinstance(rows, AsyncIterable) else source_of(rows)
+        async with aclosing(results(self._grouped(), job, source)) as found:
             async for each in found:
                 yield each
 
-    def batch(self, rows: Rows | str | Path, **options: Any) -> Iterator[BatchResult]:
+    def batch(self, rows: Rows | AsyncRows | str | Path, **options: Any) -> Iterator[BatchResult]:
         """As `abatch`, for programs without an event loop."""
         found = self.abatch(rows, **options)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
@@ -24,8 +24,10 @@ from llmctl.services import Services
 if TYPE_CHECKING:
     from asyncio import Queue
 
-Rows = Iterable[str | Mapping[str, Any]]
-"""Prompts, or rows as they stand in a file: {"prompt" or "messages", "id", "model", "system", …}."""
+Given = str | Mapping[str, Any]
+"""A prompt, or a row as it stands in a file: {"prompt" or "messages", "id", "model", "system", …}."""
+Rows = Iterable[Given]
+AsyncRows = AsyncIterable[Given]
 
 AHEAD = 1000
 """Results that may wait for their reader before no other row is begun."""
@@ -85,26 +87,46 @@ class Lines:
     """Rows as a stream of JSON lines; the iterable is read as far as the stream is."""
 
     def __init__(self, rows: Rows) -> None:
-        self._rows: Iterator[str | Mapping[str, Any]] = iter(rows)
+        self._rows: Iterator[Given] = iter(rows)
 
     def read(self, size: int) -> bytes:
         """At least `size` bytes while there are rows; UsageError for a row that is no JSON."""
         chunk = bytearray()
         for row in self._rows:
-            try:
-                chunk += orjson.dumps({"prompt": row} if isinstance(row, str) else dict(row)) + b"\n"
-            except (TypeError, ValueError) as error:
-                raise UsageError(f"a row is neither a text nor JSON: {error}") from None
+            chunk += line_of(row)
             if len(chunk) >= size:
                 break
         return bytes(chunk)
+
+
+def line_of(row: Given) -> bytes:
+    """UsageError for a row that is no JSON."""
+    try:
+        return orjson.dumps({"prompt": row} if isinstance(row, str) else dict(row)) + b"\n"
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a row is neither a text nor JSON: {error}") from None
 
 
 def source_of(rows: Rows | str | Path) -> Source:
     """A text or a Path names a file."""
     if isinstance(rows, str | Path):
         return Source(str(rows))
-    source = Source(None, cast(BinaryIO, Lines(rows)))
+    return _named(Source(None, cast(BinaryIO, Lines(rows))))
+
+
+async def gathered(rows: AsyncRows) -> Source:
+    """What comes by and by, kept in a private file until all is there: it is read more than once."""
+    source = _named(Source(None, io.BytesIO()))
+    try:
+        async for row in rows:
+            source.add(line_of(row))
+    except BaseException:  # the caller's own, or its cancellation
+        source.close()
+        raise
+    return source
+
+
+def _named(source: Source) -> Source:
     source.name = "rows"
     return source
 

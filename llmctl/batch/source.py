@@ -97,6 +97,12 @@ class Source:
                 found.update(chunk)
         return found.hexdigest()
 
+    def add(self, chunk: bytes) -> None:
+        """The next bytes of what comes by and by, before anything is read. ConfigError without room."""
+        if self._copy is None:
+            self._copy = tempfile.TemporaryFile(prefix="llmctl-")  # noqa: SIM115 - read until close()
+        self._keep(self._copy, chunk)
+
     def close(self) -> None:
         """Forgets the copy of what could be read only once."""
         if self._copy is not None:

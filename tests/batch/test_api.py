@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,25 @@ def test_prompts_in_results_out(client: Client, server: TestServer, home: Path) 
 def test_a_generator_of_any_length(client: Client) -> None:
     """Rows are taken from any iterable; nothing needs their number."""
     assert len(list(client.batch(f"number {n}" for n in range(300)))) == 300
+
+
+def test_rows_that_come_by_and_by(environ: dict[str, str], home: Path) -> None:
+    """A program's own query of a database yields them so; what goes wrong there is the program's."""
+
+    async def rows(fails: bool) -> AsyncIterator[str]:
+        for n in range(3):
+            await asyncio.sleep(0)
+            yield f"number {n}"
+        if fails:
+            raise LookupError("the database went away")
+
+    async def main(fails: bool) -> list[BatchResult]:
+        async with Client("dev", home=home, environ=environ) as client:
+            return [each async for each in client.abatch(rows(fails))]
+
+    assert texts(asyncio.run(main(False))) == [f"echo: number {n}" for n in range(3)]
+    with pytest.raises(LookupError):
+        asyncio.run(main(True))
 
 
 def test_a_file(client: Client, work: Path) -> None:
