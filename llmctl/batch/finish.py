@@ -150,8 +150,8 @@ class Beside:
     """A file that waits beside `path` to take its name. The journal's lock keeps others from it."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.waiting = path.with_name(f".{path.name}.tmp")
+        self.path = path.resolve()  # a link stays one, to an output on another disk maybe
+        self.waiting = self.path.with_name(f".{self.path.name}.tmp")
         self.file = self.waiting.open("wb", buffering=1 << 18)
 
     def ready(self) -> str:

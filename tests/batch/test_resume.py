@@ -389,3 +389,17 @@ def test_what_was_finished_stays_in_the_output_of_a_run_that_stops(
     assert [row["status"] for row in out] == ["pending"] + ["ok"] * 10
     assert [row["text"] for row in out[1:]] == [f"echo: {row['prompt']}" for row in finished]
     assert requests(server) == 10
+
+
+def test_an_output_that_is_a_link_stays_one(llmctl: Run, server: TestServer, work: Path) -> None:
+    """Outputs are placed on other disks by links: what comes goes to where they lead, a second run too."""
+    (work / "disk").mkdir()
+    (work / "out.jsonl").symlink_to(work / "disk" / "answers.jsonl")
+    for count in (2, 3):
+        rows = questions(count)
+        write(work / "in.jsonl", rows)
+        assert llmctl(*ARGS).returncode == 0
+        assert (work / "out.jsonl").is_symlink()
+        assert_answered(work / "disk" / "answers.jsonl", rows)
+    assert requests(server) == 3
+    assert names(work / "disk") == {"answers.jsonl"}
