@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from llmctl.batch.journal import parse
 
@@ -78,6 +81,25 @@ def start(environ: Mapping[str, str], work: Path, *args: str | Path, prefix: tup
         preexec_fn=setup,
     )
     return Started(process)
+
+
+NAMED = {"rename": "rename,renameat,renameat2", "unlink": "unlink,unlinkat"}
+"""System calls that go by several names."""
+
+
+def strace(file: Path, call: str, what: str, log: Path) -> tuple[str, ...]:
+    """A command's beginning: what happens to one of its system calls on `file` (absolute), and no other.
+
+    `what` is in strace's words, as `signal=KILL:when=2`. The process started is the command's own.
+    """
+    found = shutil.which("strace")
+    if found is None:
+        pytest.skip("needs strace")
+    calls = NAMED.get(call, call)
+    prefix = (found, "-D", "-f", "-qq", "-o", str(log))
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("strace may not trace here")
+    return (*prefix, "-P", str(file), "-e", f"trace={calls}", "-e", f"inject={calls}:{what}")
 
 
 def until(true: Callable[[], Any], timeout: float = 30) -> None:

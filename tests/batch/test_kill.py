@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import signal
 from pathlib import Path
 
 import pytest
 
+from llmctl.batch.journal import look
+
 from ..conftest import Run
 from ..server.client import TestServer
-from .harness import assert_answered, assert_whole, names, questions, requests, start, write
+from .harness import Row, assert_answered, assert_whole, names, questions, requests, start, strace, write
 from .kills import torture
 
 
@@ -26,86 +27,78 @@ def test_killed_at_random_moments(
     assert llmctl("usage", "--json").returncode == 0
 
 
-POINTS = [
-    ("pwrite64", 1), ("pwrite64", 7), ("pwrite64", 40), ("ftruncate", 1), ("fdatasync", 1), ("fdatasync", 3),
-    ("fsync", 1), ("rename", 1), ("rename", 2), ("unlink", 1), ("write", 3), ("write", 9),
+JOURNAL, DRAFT, FAILED = "work/out.jsonl.journal", "work/.out.jsonl.tmp", "work/.out.jsonl.failed.jsonl.tmp"
+LEDGER = "home/ledger.db"
+KILLS = [
+    (JOURNAL, "ftruncate", 1), (JOURNAL, "pwrite64", 1), (JOURNAL, "pwrite64", 40), (JOURNAL, "fdatasync", 1),
+    (JOURNAL, "pwrite64", 62), (JOURNAL, "pwrite64", 63),  # the two closing records
+    (DRAFT, "write", 1), (DRAFT, "fsync", 1), (DRAFT, "rename", 1), (FAILED, "fsync", 1), (FAILED, "rename", 1),
+    (f"{LEDGER}-journal", "unlink", 1), (f"{LEDGER}-wal", "pwrite64", 7), (f"{LEDGER}-wal", "pwrite64", 50),
+    (LEDGER, "pwrite64", 9),
+]  # fmt: skip
+"""Which call on which file; 61 rows' records and a head stand before the journal's closing ones."""
+REFUSALS = [
+    (JOURNAL, "pwrite64", "ENOSPC:when=8+"), (JOURNAL, "fdatasync", "EIO:when=1"),
+    (f"{LEDGER}-wal", "pwrite64", "EIO:when=50+"), (DRAFT, "write", "ENOSPC:when=1"),
+    (DRAFT, "fsync", "EIO:when=1"), (DRAFT, "rename", "EACCES:when=1"), (FAILED, "rename", "EACCES:when=1"),
 ]  # fmt: skip
 
 
-def strace(inject: str, log: Path) -> tuple[str, ...]:
-    """A command's beginning that lets a system call fail or kill."""
-    found = shutil.which("strace")
-    if found is None:
-        pytest.skip("needs strace")
-    call = inject.partition(":")[0]
-    calls = (
-        f"{call},renameat,renameat2" if call == "rename" else f"{call},unlinkat" if call == "unlink" else call
-    )
-    prefix = (
-        found,
-        "-f",
-        "-qq",
-        "-o",
-        str(log),
-        "-e",
-        f"trace={calls}",
-        "-e",
-        f"inject={calls}:{inject.partition(':')[2]}",
-    )
-    probe = subprocess.run([*prefix[:5], "true"], capture_output=True, check=False)
-    if probe.returncode:
-        pytest.skip("strace may not trace here")
-    return prefix
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("call", "when"), POINTS)
-def test_killed_at_a_system_call(
-    call: str, when: int, server: TestServer, environ: dict[str, str], work: Path, home: Path, tmp_path: Path,
-    llmctl: Run,
-) -> None:  # fmt: skip
-    """Chance seldom hits the moment between two renames: fault 55."""
+@pytest.fixture
+def rows(server: TestServer, work: Path) -> list[Row]:
+    """An input of 60 rows, of which one fails."""
     rows = questions(60)
     rows[5] = {"prompt": "this one fails"}
     server.script(match=[{"contains": "fails", "queue": ["status:400"]}])
     write(work / "in.jsonl", rows)
-    prefix = strace(f"{call}:signal=KILL:when={when}", tmp_path / "strace.log")
-    code, _, _ = start(environ, work, "in.jsonl", "-o", "out.jsonl", prefix=prefix).end()
-    assert code not in (1, 2, 3)
-    assert_whole(work / "out.jsonl.journal", home)
-    first = requests(server)
+    return rows
+
+
+def finished(journal: Path) -> int:
+    """Rows that the journal has an answer of."""
+    return sum(record.kind == "o" for record in look(journal))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "call", "when"), KILLS)
+def test_killed_at_a_system_call(
+    file: str, call: str, when: int, rows: list[Row], server: TestServer, environ: dict[str, str], tmp_path: Path,
+    llmctl: Run,
+) -> None:  # fmt: skip
+    """Chance seldom hits the moment between two renames, or between a record and a rename: fault 55."""
+    work, out = tmp_path / "work", tmp_path / "work/out.jsonl"
+    prefix = strace(tmp_path / file, call, f"signal=KILL:when={when}", tmp_path / "strace.log")
+    code, _, err = start(environ, work, "in.jsonl", "-o", out, prefix=prefix).end()
+    assert code == -signal.SIGKILL, f"it did not come to that call: {err}"
+    assert_whole(Path(f"{out}.journal"), tmp_path / "home")
+    first, kept = requests(server), finished(Path(f"{out}.journal"))
+    assert first - kept <= 32 + 1, "more was lost than was in flight, and the row that fails"
     server.script()
-    done = llmctl("batch", "in.jsonl", "-o", "out.jsonl", "--retry-failed")
+    done = llmctl("batch", "in.jsonl", "-o", str(out), "--retry-failed")
     assert done.returncode == 0, done.stderr
-    assert_answered(work / "out.jsonl", rows)
-    assert requests(server) <= max(first, 60) + 32 + 1
+    assert_answered(out, rows)
+    assert requests(server) - first <= 60 - kept, "an answer that was kept was paid again"
     assert names(work) == {"in.jsonl", "out.jsonl", "out.jsonl.journal"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "inject", ["pwrite64:error=ENOSPC:when=8+", "pwrite64:error=EIO:when=20", "fdatasync:error=EIO:when=2",
-               "rename:error=EACCES:when=1+", "fsync:error=EIO:when=1"],
-)  # fmt: skip
+@pytest.mark.parametrize(("file", "call", "error"), REFUSALS)
 def test_a_failing_system_call(
-    inject: str,
-    server: TestServer,
-    environ: dict[str, str],
-    work: Path,
-    home: Path,
-    tmp_path: Path,
-    llmctl: Run,
-) -> None:
+    file: str, call: str, error: str, rows: list[Row], server: TestServer, environ: dict[str, str],
+    tmp_path: Path, llmctl: Run,
+) -> None:  # fmt: skip
     """A disk that refuses is told in one line, and what is finished is there the next time: fault 55."""
-    rows = questions(60)
-    write(work / "in.jsonl", rows)
-    prefix = strace(inject, tmp_path / "strace.log")
-    code, _, err = start(
-        environ, work, "in.jsonl", "-o", "out.jsonl", "--concurrency", "5", prefix=prefix
-    ).end()
+    work, out = tmp_path / "work", tmp_path / "work/out.jsonl"
+    log = tmp_path / "strace.log"
+    prefix = strace(tmp_path / file, call, f"error={error}", log)
+    code, _, err = start(environ, work, "in.jsonl", "-o", out, "--concurrency", "5", prefix=prefix).end()
+    assert "INJECTED" in log.read_text(errors="replace"), "it did not come to that call"
     assert "Traceback" not in err
     assert code == 3, err
-    assert_whole(work / "out.jsonl.journal", home)
-    assert llmctl("batch", "in.jsonl", "-o", "out.jsonl").returncode == 0
-    assert_answered(work / "out.jsonl", rows)
-    assert requests(server) <= 60 + 5
+    first, kept = requests(server), finished(Path(f"{out}.journal"))
+    assert first, "it hit nothing of a batch that runs"
+    assert_whole(Path(f"{out}.journal"), tmp_path / "home")
+    server.script()
+    assert llmctl("batch", "in.jsonl", "-o", str(out), "--retry-failed").returncode == 0
+    assert_answered(out, rows)
+    assert requests(server) - first <= 60 - kept

@@ -12,7 +12,19 @@ from pathlib import Path
 import pytest
 
 from ..server.client import TestServer
-from .harness import Started, assert_answered, assert_whole, doubles, questions, requests, start, until, write
+from .harness import (
+    Started,
+    assert_answered,
+    assert_whole,
+    doubles,
+    names,
+    questions,
+    requests,
+    start,
+    strace,
+    until,
+    write,
+)
 
 ROWS = questions(40)
 ARGS = ("in.jsonl", "-o", "out.jsonl", "--concurrency", "4")
@@ -68,6 +80,25 @@ def test_one_signal(
     assert go_on(err, environ, work).returncode == 0
     assert_answered(work / "out.jsonl", ROWS)
     assert requests(server) == len(ROWS), "an answer that was paid for was asked again"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_while_out_is_written(
+    number: int, code: int, server: TestServer, environ: dict[str, str], work: Path
+) -> None:
+    """Large files take a while, and nobody waits for them who wants to leave: fault 56 and 58."""
+    write(work / "in.jsonl", ROWS)
+    draft = work / ".out.jsonl.tmp"
+    slow = strace(draft, "fsync", "delay_enter=500000", work / "strace.log")
+    running = start(environ, work, *ARGS[:2], work / "out.jsonl", prefix=slow)
+    until(draft.exists)
+    running.signal(number)
+    found, _, err = running.end()
+    assert found == code, err
+    assert names(work) == {"in.jsonl", "out.jsonl.journal", "strace.log"}
+    assert go_on(err, environ, work).returncode == 0
+    assert_answered(work / "out.jsonl", ROWS)
+    assert requests(server) == len(ROWS)
 
 
 def test_a_second_signal_leaves_at_once(
