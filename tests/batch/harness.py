@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from llmctl.batch.journal import parse
+from llmctl.usage.rollup import SIZES
 
 from ..server.client import TestServer
 
@@ -120,6 +121,17 @@ def assert_whole(journal: Path, home: Path) -> None:
     if ledger.exists() and ledger.stat().st_size:
         with sqlite3.connect(ledger) as db:
             assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'slots'").fetchone():
+                spent(db)
+
+
+def spent(db: sqlite3.Connection) -> int:
+    """The ledger's nano-dollars, which its calls and its sums of every length have to agree on."""
+    (calls,) = db.execute("SELECT coalesce(sum(cost), 0) FROM calls").fetchone()
+    slots = db.execute("SELECT size, sum(cost) FROM slots GROUP BY size").fetchall()
+    assert slots == ([(size, calls) for size in sorted(SIZES)] if slots else [])
+    assert slots or not calls
+    return int(calls)
 
 
 def assert_answered(out: Path, rows: list[Row]) -> None:
