@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import orjson
 
@@ -78,7 +79,7 @@ class Finisher:
         out, failed_out = self.job.out, self.job.failed_out
         assert out is not None
         assert failed_out is not None
-        with beside(out) as whole, beside(failed_out) as failed:
+        with told(out), Beside(out) as whole, Beside(failed_out) as failed:
             failures = self._fill(whole.file, failed.file)
             done = {
                 "input": self.source.digest(),
@@ -95,7 +96,8 @@ class Finisher:
             if failures:
                 failed.rename()
             else:
-                failed_out.unlink(missing_ok=True)
+                with told(failed_out):
+                    failed_out.unlink(missing_ok=True)
 
     def _fill(self, whole: IO[bytes], failed: IO[bytes]) -> int:
         """Writes both files; gives the number of rows that failed."""
@@ -146,40 +148,68 @@ class Shuffle:
         self._places.close()
 
 
+class Draft(io.FileIO):
+    """A file to be written, whose faults name `path`: what it is written for."""
+
+    def __init__(self, file: Path, path: Path) -> None:
+        super().__init__(file, "wb")
+        self.path = path
+
+    def write(self, data: Any, /) -> int:
+        with told(self.path):
+            return super().write(data)
+
+
 class Beside:
-    """A file that waits beside `path` to take its name. The journal's lock keeps others from it."""
+    """A file that waits beside `path` to take its name, and is gone afterwards if it did not.
+
+    The journal's lock keeps others from it. StorageError where there is no room for it.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()  # a link stays one, to an output on another disk maybe
-        self.waiting = self.path.with_name(f".{self.path.name}.tmp")
-        self.file = self.waiting.open("wb", buffering=1 << 18)
+        self.path = path
+        self.target = path.resolve()  # a link stays one, to an output on another disk maybe
+        self.waiting = self.target.with_name(f".{self.target.name}.tmp")
+        self.file: IO[bytes]
 
     def ready(self) -> str:
         """On the disk itself; gives its digest."""
         self.file.flush()
-        os.fsync(self.file.fileno())
+        with told(self.path):
+            os.fsync(self.file.fileno())
         return digest_of_file(self.waiting)
 
     def rename(self) -> None:
-        self.waiting.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
+        with told(self.path):
+            self.waiting.replace(self.target)
+            folder = os.open(self.target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def __enter__(self) -> Beside:
         try:
-            os.fsync(folder)
+            with told(self.path):
+                self.file = io.BufferedWriter(Draft(self.waiting, self.path), 1 << 18)
+            return self
+        except BaseException:  # a signal may come as soon as the file is there
+            with suppress(OSError):
+                self.waiting.unlink()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.file.close()
         finally:
-            os.close(folder)
+            self.waiting.unlink(missing_ok=True)
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Beside]:
-    """A `Beside` that leaves nothing behind; StorageError where there is no room for it."""
-    opened: Beside | None = None
+def told(path: Path) -> Iterator[None]:
+    """An OSError as a StorageError that names the file and says how to go on."""
     try:
-        opened = Beside(path)
-        with opened.file:
-            yield opened
+        yield
     except OSError as error:
         hint = "what is finished is in the journal: make room and run the same command again"
         raise StorageError(f"{path}: {error.strerror}", hint=hint) from None
-    finally:
-        if opened is not None:
-            opened.waiting.unlink(missing_ok=True)

@@ -148,9 +148,9 @@ def merge(paths: list[Path], out: Path | None, sink: IO[bytes]) -> Merged:
         if out is None:
             _write(shards, sink)
             return shards.counts
-        from llmctl.batch.finish import beside
+        from llmctl.batch.finish import Beside, told
 
-        with beside(out) as whole:
+        with told(out), Beside(out) as whole:
             _write(shards, whole.file)
             whole.ready()
             whole.rename()

@@ -28,20 +28,22 @@ def test_killed_at_random_moments(
 
 
 JOURNAL, DRAFT, FAILED = "work/out.jsonl.journal", "work/.out.jsonl.tmp", "work/.out.jsonl.failed.jsonl.tmp"
-LEDGER = "home/ledger.db"
+LEDGER, OUT, FAILED_OUT = "home/ledger.db", "work/out.jsonl", "work/out.jsonl.failed.jsonl"
 KILLS = [
     (JOURNAL, "ftruncate", 1), (JOURNAL, "pwrite64", 1), (JOURNAL, "pwrite64", 40), (JOURNAL, "fdatasync", 1),
     (JOURNAL, "pwrite64", 62), (JOURNAL, "pwrite64", 63),  # the two closing records
-    (DRAFT, "write", 1), (DRAFT, "fsync", 1), (DRAFT, "rename", 1), (FAILED, "fsync", 1), (FAILED, "rename", 1),
-    (f"{LEDGER}-journal", "unlink", 1), (f"{LEDGER}-wal", "pwrite64", 7), (f"{LEDGER}-wal", "pwrite64", 50),
-    (LEDGER, "pwrite64", 9),
+    (DRAFT, "write", 1), (DRAFT, "fsync", 1), (DRAFT, "rename", 1), (FAILED, "fsync", 1),
+    (FAILED, "rename", 1), (f"{LEDGER}-journal", "unlink", 1), (f"{LEDGER}-wal", "pwrite64", 7),
+    (f"{LEDGER}-wal", "pwrite64", 50), (LEDGER, "pwrite64", 9),
 ]  # fmt: skip
 """Which call on which file; 61 rows' records and a head stand before the journal's closing ones."""
 REFUSALS = [
-    (JOURNAL, "pwrite64", "ENOSPC:when=8+"), (JOURNAL, "fdatasync", "EIO:when=1"),
-    (f"{LEDGER}-wal", "pwrite64", "EIO:when=50+"), (DRAFT, "write", "ENOSPC:when=1"),
-    (DRAFT, "fsync", "EIO:when=1"), (DRAFT, "rename", "EACCES:when=1"), (FAILED, "rename", "EACCES:when=1"),
+    (JOURNAL, "pwrite64", "ENOSPC:when=8+", JOURNAL), (JOURNAL, "fdatasync", "EIO:when=1", JOURNAL),
+    (f"{LEDGER}-wal", "pwrite64", "EIO:when=50+", LEDGER), (DRAFT, "write", "ENOSPC:when=1", OUT),
+    (DRAFT, "fsync", "EIO:when=1", OUT), (DRAFT, "rename", "EACCES:when=1", OUT),
+    (FAILED, "write", "ENOSPC:when=1", FAILED_OUT), (FAILED, "rename", "EACCES:when=1", FAILED_OUT),
 ]  # fmt: skip
+"""Which call on which file fails how, and the file that is to be told."""
 
 
 @pytest.fixture
@@ -62,8 +64,8 @@ def finished(journal: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "call", "when"), KILLS)
 def test_killed_at_a_system_call(
-    file: str, call: str, when: int, rows: list[Row], server: TestServer, environ: dict[str, str], tmp_path: Path,
-    llmctl: Run,
+    file: str, call: str, when: int, rows: list[Row], server: TestServer, environ: dict[str, str],
+    tmp_path: Path, llmctl: Run,
 ) -> None:  # fmt: skip
     """Chance seldom hits the moment between two renames, or between a record and a rename: fault 55."""
     work, out = tmp_path / "work", tmp_path / "work/out.jsonl"
@@ -82,10 +84,10 @@ def test_killed_at_a_system_call(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("file", "call", "error"), REFUSALS)
+@pytest.mark.parametrize(("file", "call", "error", "told"), REFUSALS)
 def test_a_failing_system_call(
-    file: str, call: str, error: str, rows: list[Row], server: TestServer, environ: dict[str, str],
-    tmp_path: Path, llmctl: Run,
+    file: str, call: str, error: str, told: str, rows: list[Row], server: TestServer,
+    environ: dict[str, str], tmp_path: Path, llmctl: Run,
 ) -> None:  # fmt: skip
     """A disk that refuses is told in one line, and what is finished is there the next time: fault 55."""
     work, out = tmp_path / "work", tmp_path / "work/out.jsonl"
@@ -95,6 +97,7 @@ def test_a_failing_system_call(
     assert "INJECTED" in log.read_text(errors="replace"), "it did not come to that call"
     assert "Traceback" not in err
     assert code == 3, err
+    assert f"{tmp_path / told}: " in err
     first, kept = requests(server), finished(Path(f"{out}.journal"))
     assert first, "it hit nothing of a batch that runs"
     assert_whole(Path(f"{out}.journal"), tmp_path / "home")
