@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import orjson
 
-from llmctl.batch.guard import guard_output
+from llmctl.batch.guard import draft_of, guard_output
 from llmctl.batch.index import Offsets, Rows, unnamed
 from llmctl.batch.job import Job
 from llmctl.batch.journal import NO_KEY, Record
@@ -169,7 +169,7 @@ class Beside:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.target = path.resolve()  # a link stays one, to an output on another disk maybe
-        self.waiting = self.target.with_name(f".{self.target.name}.tmp")
+        self.waiting = draft_of(self.target)
         self.file: IO[bytes]
 
     def ready(self) -> str:

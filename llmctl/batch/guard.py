@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from llmctl.batch.job import Job
@@ -11,9 +13,18 @@ from llmctl.core.errors import StorageError, UsageError
 
 
 def guard_files(job: Job, source: Source) -> None:
-    """UsageError where the input would be overwritten, StorageError where OUT is no regular file."""
+    """UsageError where the input would be overwritten, StorageError where OUT is no regular file.
+
+    Or where its name is so long that there is no room for those of the files beside it.
+    """
     if job.out is not None and job.out.is_dir():
         raise StorageError(f"{job.out}: a folder", hint="name the file that the answers go to")
+    if job.failed_out is not None:
+        try:
+            os.lstat(draft_of(job.failed_out))
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise StorageError(f"{job.out}: {error.strerror}", hint="choose a shorter one") from None
     for path in (job.out, job.failed_out, job.journal):
         if path is None or not path.exists():
             continue
@@ -33,6 +44,11 @@ def guard_output(job: Job, store: Store) -> None:
     for path in (job.out, job.failed_out):
         if path is not None and path.exists() and not store.owns(path):
             raise not_ours(path)
+
+
+def draft_of(path: Path) -> Path:
+    """Where a file is written that is to take the path's name when it is whole."""
+    return path.with_name(f".{path.name}.tmp")
 
 
 def not_ours(path: Path) -> StorageError:

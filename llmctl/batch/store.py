@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import orjson
 from llmctl.batch.index import Known, Offsets, Rows
 from llmctl.batch.job import Job
 from llmctl.batch.journal import KEY, NO_KEY, VERSION, Journal, Record, last, look
-from llmctl.batch.source import Source
 from llmctl.core.errors import StorageError
 
 HEAD = "h"
@@ -157,6 +157,9 @@ def digest_of(path: Path | None) -> str | None:
 
 
 def digest_of_file(path: Path) -> str:
-    """The bytes of a file as one hash."""
-    with Source(str(path), kind="text") as source:
-        return source.digest()
+    """The bytes of a file as one hash, that of `Source.digest`. StorageError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from None

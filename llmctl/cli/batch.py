@@ -31,7 +31,7 @@ def batch(
     *,
     asking: Asking,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Where answers go; default: stdout.")
+        Path | None, typer.Option("-o", "--out", help="Where answers go; default, or `-`: stdout.")
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, max=100_000, help="Requests in flight.")
@@ -77,6 +77,7 @@ def batch(
     from llmctl.resilience.window import START
 
     options = current()
+    out = None if out == Path("-") else out
     if options.json and out is None and not dry_run and crew is None:
         raise UsageError("--json puts the summary on stdout", hint="name the output with -o")
     opened = services(group=True)

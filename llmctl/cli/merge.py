@@ -25,7 +25,7 @@ def merge(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", envvar="LLMCTL_MERGE_OUT", help="The whole; default: stdout."),
+        typer.Option("-o", "--out", envvar="LLMCTL_MERGE_OUT", help="The whole; default, or `-`: stdout."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", envvar="LLMCTL_MERGE_FORCE", help="Replace the file that -o names.")
@@ -35,6 +35,7 @@ def merge(
     from llmctl.batch.merge import merge as put_together
 
     options = current()
+    out = None if out == Path("-") else out
     if options.json and out is None:
         raise UsageError("--json puts the summary on stdout", hint="name the output with -o")
     if out is not None and out.exists() and (not force or not out.is_file()):

@@ -15,7 +15,18 @@ import pytest
 
 from ..conftest import Run
 from ..server.client import TestServer
-from .harness import asked, assert_answered, assert_whole, questions, read, requests, start, until, write
+from .harness import (
+    asked,
+    assert_answered,
+    assert_whole,
+    names,
+    questions,
+    read,
+    requests,
+    start,
+    until,
+    write,
+)
 
 
 @pytest.fixture
@@ -150,6 +161,23 @@ def test_a_folder_that_became_read_only(llmctl: Run, server: TestServer, work: P
         subprocess.run(["umount", "-l", str(out)], check=True)
     assert done.returncode == 3
     assert requests(server) == sent
+
+
+@pytest.mark.parametrize("size", [230, 238, 250, 256])
+def test_a_name_that_leaves_no_room_for_others(
+    size: int, llmctl: Run, server: TestServer, work: Path
+) -> None:
+    """Files beside OUT have longer names than it has: told before anything is paid, or nothing to tell."""
+    write(work / "in.jsonl", [{"prompt": "fails"}])
+    server.script(default="status:400")
+    done = llmctl("batch", "in.jsonl", "-o", "o" * size)
+    if size <= 255 - len(".") - len(".failed.jsonl.tmp"):
+        assert done.returncode == 9, done.stderr
+        assert names(work) == {"in.jsonl", *("o" * size + more for more in ("", ".journal", ".failed.jsonl"))}
+    else:
+        assert done.returncode == 3
+        assert "File name too long" in done.stderr
+        assert requests(server) == 0
 
 
 def test_stdout_is_a_full_device(environ: dict[str, str], server: TestServer, work: Path) -> None:

@@ -223,6 +223,14 @@ def test_an_empty_file(args: tuple[str, ...], llmctl: Run, work: Path) -> None:
     assert "zero rows" in done.stderr
 
 
+def test_a_dash_is_stdout(llmctl: Run, work: Path) -> None:
+    """As in other commands, and as it is stdin for the input: no file of that name is made."""
+    (work / "in.jsonl").write_text('{"prompt": "a"}\n')
+    done = llmctl("batch", "in.jsonl", "-o", "-")
+    assert [row["text"] for row in lines(done.stdout)] == ["echo: a"]
+    assert [path.name for path in work.iterdir()] == ["in.jsonl"]
+
+
 def test_rows_from_stdin(llmctl: Run, work: Path) -> None:
     """A filter among others: JSON lines in, JSON lines out."""
     done = llmctl("batch", "-", stdin='{"prompt": "a"}\n{"prompt": "b"}\n')
