@@ -47,7 +47,9 @@ _guard = allocate_lock()
 
 def numbers(folder: Path, now: Callable[[], float]) -> Numbers:
     """The numbers of this process for the ledger in that folder: the same object for all who ask."""
-    key = os.getpid(), folder.absolute()  # a process that was forked takes a place of its own
+    # A process that was forked takes a place of its own; links to one folder share theirs, since a lock
+    # excludes nobody of the same process.
+    key = os.getpid(), folder.resolve()
     with _guard:
         if key not in _known:
             _known[key] = Numbers(now, _place(folder / "numbers.lock"))

@@ -70,6 +70,14 @@ def test_threads_of_a_process_share_one_place(tmp_path: Path) -> None:
     assert len(set(found)) == 8000
 
 
+def test_two_names_of_a_folder_are_one(tmp_path: Path) -> None:
+    """A home may be reached by a link too, and a lock excludes nobody of its own process."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "link").symlink_to("home")
+    now = Moment()
+    assert numbers(tmp_path / "link", now) is numbers(tmp_path / "home", now)
+
+
 def test_processes_have_places_of_their_own(tmp_path: Path) -> None:
     """Whatever numbers the system gave them, and in the same millisecond; a place is free again after."""
     command = [sys.executable, "-c", ASKS, str(tmp_path)]
