@@ -64,6 +64,7 @@ class Journal:
         A file without any record is left as it is, unless all it holds is the beginning of a first one.
         """
         offset = 0
+        self.damaged = 0
         ours = False
         line = b""
         with os.fdopen(os.dup(self._fd), "rb", buffering=1 << 20) as file:

@@ -78,6 +78,15 @@ def test_a_damaged_line_is_left_out(path: Path) -> None:
         journal.close()
 
 
+def test_damage_is_counted_once(path: Path) -> None:
+    """A batch reads its journal again at its end where rows are wanted as they were done."""
+    path.write_bytes(path.read_bytes().replace(b"one", b"two"))
+    _, journal = opened(path)
+    assert len(list(journal.records())) == 3
+    assert journal.damaged == 1
+    journal.close()
+
+
 def test_a_second_opener_is_refused(path: Path) -> None:
     """The lock lasts as long as the journal is open."""
     first = Journal(path)
