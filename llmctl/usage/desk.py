@@ -95,6 +95,8 @@ class Desk:
         self._queue: deque[Future[None]] = deque()
         self._warned: set[str] = set()
         self._known: set[tuple[str | None, ...]] = set()
+        self._tags = {each.rule.tag for purse in purses for each in purse.budgets}
+        """Those that budgets tell apart; all others are as good as none."""
         self._places: dict[tuple[str | None, ...], Places] = {}
         self._drawers: dict[tuple[int, tuple[str, ...]], Drawer] = {}
         self._wanted: list[Wish] = []
@@ -277,7 +279,8 @@ class Desk:
 
     def _drawers_of(self, request: Request) -> tuple[Drawer, ...]:
         target = request.target
-        kind = (request.profile, request.tag, target.name, target.model)
+        tag = request.tag if request.tag in self._tags else None
+        kind = (request.profile, tag, target.name, target.model)
         now = self.clock.now()
         found = self._places.get(kind)
         if found is None or not found.since <= now < found.until:

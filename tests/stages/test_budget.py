@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,18 @@ def test_it_reserves_the_most_and_settles_with_the_cost() -> None:
     ask(setting.stage(Provider(look))(REQUEST))
     assert setting.value == 30
     assert setting.state.held() == []
+
+
+def test_tags_without_a_budget_are_not_remembered() -> None:
+    """A batch may have a tag of its own for every row: memory must not grow with them."""
+    setting = Setting(day(1000), day(500, tag="known"))
+    desk = setting.desk()
+    others = [replace(REQUEST, tag=f"customer {number}") for number in range(10_000)]
+    desk.counts(others.pop())
+    tracemalloc.start()
+    assert all(desk.counts(each) for each in others)
+    assert tracemalloc.get_traced_memory()[0] < 100_000
+    tracemalloc.stop()
 
 
 def test_what_would_pass_the_limit_is_not_sent() -> None:
