@@ -206,7 +206,7 @@ class Answers:
         if request.schema is None or self.native(request):
             return request
         messages = in_text(request.messages, request.schema, request.cot)
-        return replace(request, messages=messages, schema=None)
+        return replace(request, messages=messages, schema=None, fingerprint="")  # another question by now
 
     def validate(self, text: str, schema: Mapping[str, Any], cut: bool) -> Parsed:
         return validate(text, schema, cut=cut)

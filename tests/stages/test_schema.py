@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from llmctl.core.canonical import fingerprint
 from llmctl.core.errors import BudgetError, ConfigError, LlmctlError, SchemaMismatch
-from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage
+from llmctl.core.model import Attempt, Request, Response, Send, Target, Usage, replace
 from llmctl.prompts.answers import Answers
 from llmctl.prompts.schema import load
 from llmctl.stages.schema import schema
@@ -173,6 +174,15 @@ def test_a_schema_in_the_text_is_still_checked() -> None:
     assert ask(model, native=False).parsed == {"name": "Ada", "age": 36}
     assert all(request.schema is None for request in model.asked)
     assert "JSON schema" in model.asked[1].messages[0]["content"]
+
+
+def test_a_schema_in_the_text_is_the_same_question_for_batch_and_run() -> None:
+    """A batch comes with its row's fingerprint; under that, the answer would be no hit for `run`."""
+    row = replace(ASKED, fingerprint=fingerprint(ASKED))
+    model = Model([GOOD, GOOD])
+    for request in (ASKED, row):
+        ask(model, request, native=False)
+    assert fingerprint(model.asked[0]) == fingerprint(model.asked[1]) != row.fingerprint
 
 
 def test_tool_calls_are_no_answer_yet() -> None:
