@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from codecs import BOM_UTF8
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -28,17 +29,27 @@ def written(events: list[tuple[str, list[str]]], end: str) -> bytes:
 
 @settings(deadline=None)
 @given(
-    EVENTS, st.sampled_from(["\n", "\r\n"]), st.lists(st.integers(0, 400)), st.sampled_from(["", "data: x"])
+    EVENTS,
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.lists(st.integers(0, 400)),
+    st.sampled_from(["", "data: x"]),
+    st.sampled_from([b"", BOM_UTF8]),
 )
 def test_any_cutting_gives_the_same_events(
-    events: list[tuple[str, list[str]]], end: str, cuts: list[int], rest: str
+    events: list[tuple[str, list[str]]], end: str, cuts: list[int], rest: str, mark: bytes
 ) -> None:
-    """A packet may end anywhere, also between CR and LF; what is not finished at the end is no event."""
-    stream = written(events, end) + rest.encode()
+    """A packet may end anywhere, also inside CRLF or a byte-order mark; what is not finished is no event."""
+    stream = mark + written(events, end) + rest.encode()
     edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
     parser = Parser()
     found = [data for start, stop in pairwise(edges) for data in parser.feed(stream[start:stop])]
     assert found == ["\n".join(data).encode() for _, data in events]
+
+
+def test_a_mark_is_dropped_once_and_only_in_front() -> None:
+    """The first event of a stream with a byte-order mark is a part of its text like all others."""
+    marked = BOM_UTF8 + b"data: x\n\n"
+    assert Parser().feed(marked + marked + b"\n") == [b"x"]
 
 
 def test_a_missing_space_and_an_empty_event() -> None:
