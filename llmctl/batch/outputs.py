@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from llmctl.batch.rows import Row
+from llmctl.core.canonical import clean
 from llmctl.core.errors import LlmctlError
 from llmctl.core.model import Response, Usage
 from llmctl.core.money import to_usd
@@ -104,7 +105,7 @@ def openai_response(outcome: Response | LlmctlError | None) -> dict[str, Any] | 
     if isinstance(outcome, Response):
         body = outcome.body
         request_id = outcome.headers.get("x-request-id") or (body or {}).get("id")
-        return {"status_code": 200, "request_id": str(request_id or ""), "body": body}
+        return {"status_code": 200, "request_id": clean(str(request_id or "")), "body": body}
     if outcome is None or outcome.status is None or outcome.status < 400:
         return None
     return {"status_code": outcome.status, "request_id": "", "body": None}

@@ -47,7 +47,7 @@ def answer_once(connection: socket.socket) -> None:
         asked = b""
         while b"question" not in asked or not asked.endswith(b"}"):
             asked += connection.recv(65_536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: \xe9\r\n")
         connection.sendall(b"Content-Length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER))
         connection.recv(1)  # the next request comes, and gets nothing
 
@@ -62,3 +62,16 @@ def test_a_server_that_hangs_up_unannounced(
     done = llmctl("batch", "in.jsonl", *args, env={"OPENAI_BASE_URL": hanging_up})
     assert done.returncode == 0, done.stderr
     assert [row["text"] for row in read(work / "out.jsonl")] == ["yes"] * 80
+
+
+def test_a_request_id_that_is_no_utf_8(hanging_up: str, llmctl: Run, work: Path) -> None:
+    """One odd byte in a header, of which no JSON can be made as it is, must not cost a paid answer."""
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "a question"}]}
+    write(
+        work / "in.jsonl", [{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}]
+    )
+    done = llmctl("batch", "in.jsonl", "-o", "out.jsonl", env={"OPENAI_BASE_URL": hanging_up})
+    assert done.returncode == 0, done.stderr
+    (row,) = read(work / "out.jsonl")
+    assert row["response"]["request_id"] == "\\udce9"
+    assert row["response"]["body"]["choices"][0]["message"]["content"] == "yes"
