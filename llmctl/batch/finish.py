@@ -18,7 +18,7 @@ from llmctl.batch.job import Job
 from llmctl.batch.journal import NO_KEY, Record
 from llmctl.batch.lines import RawRow
 from llmctl.batch.outputs import is_final, is_openai, render, shared, written
-from llmctl.batch.rows import Row, parse
+from llmctl.batch.rows import Row, openai_kind, parse
 from llmctl.batch.source import Source
 from llmctl.batch.store import DONE, Store, digest_of_file
 from llmctl.batch.tally import Tally
@@ -47,7 +47,9 @@ class Finisher:
             and record.row == raw.number
             and (self.restore is None or is_final(record.payload, raw.number))
         ):
-            return written(record.payload, self._openai(record.payload))
+            openai = self._openai(raw, record.payload)
+            if openai is not None:
+                return written(record.payload, openai)
         return self.payload_of(parse(raw, self.template), record)
 
     def payload_of(self, row: Row, record: Record | None) -> bytes:
@@ -57,8 +59,17 @@ class Finisher:
         payload = record.payload if record.row == row.number else shared(record.payload, row)
         return written(self.restore(row, payload) if self.restore else payload, self.job.openai(row))
 
-    def _openai(self, payload: bytes) -> bool:
-        return is_openai(payload) if self.job.format is None else self.job.format == "openai"
+    def _openai(self, raw: RawRow, payload: bytes) -> bool | None:
+        """Whether the row's own record is written in OpenAI's form; None where the row has to be read for it.
+
+        The record alone does not tell: the run that made it may have had another --format.
+        """
+        if self.job.format is not None:
+            return self.job.format == "openai"
+        if self.template:
+            return False
+        openai = openai_kind(raw)
+        return openai if not openai or is_openai(payload) else None
 
     def lines(self) -> Iterator[tuple[RawRow, Record | None, bytes]]:
         """Every row of this run in input order, with its record and its output."""

@@ -18,6 +18,8 @@ from llmctl.core.model import NOT_PARAMS, PROFILE_ONLY
 NOTHING: Mapping[str, Any] = {}
 FIELDS = frozenset({"prompt", "messages", "id", "model", "system", "params", "tag"})
 OPENAI_FIELDS = frozenset({"custom_id", "method", "url", "body", "tag"})
+NEVER_OPENAI = tuple(b'{"%b"' % name.encode() for name in sorted(FIELDS - OPENAI_FIELDS))
+"""How a row begins that is none of OpenAI's batch API, or one with an error."""
 STREAMING = frozenset({"stream", "stream_options"})
 """Left out: a row's answer comes whole."""
 KEY_FIELDS = frozenset({"api_key", "apikey", "key", "token", "authorization", "headers", "extra_headers"})
@@ -68,6 +70,19 @@ def parse(raw: RawRow, template: bool = False) -> Row:
 def may_have_id(raw: RawRow) -> bool:
     """Whether the row may have an id of its own; where it surely has none, it need not be read for it."""
     return not raw.text and (b'id"' in raw.data or b"\\" in raw.data)
+
+
+def openai_kind(raw: RawRow) -> bool | None:
+    """Whether `parse` without a template finds a row of OpenAI's batch API, as far as its bytes tell.
+
+    What stands first in an object is a key. True: that, or a row with an error. None: it has to be read.
+    """
+    data = raw.data
+    if raw.text or data.startswith(NEVER_OPENAI):
+        return False
+    if data.startswith(b'{"custom_id"'):
+        return True
+    return None if b'"body"' in data or b'"custom_id"' in data or b"\\u00" in data else False
 
 
 def _unread(raw: RawRow) -> Row:

@@ -194,6 +194,21 @@ def test_mixed_rows_keep_their_own_forms(llmctl: Run, work: Path) -> None:
     assert ["custom_id" in row for row in read(work / "out.jsonl")] == [True, False, True]
 
 
+@pytest.mark.parametrize(("form", "other"), [("llmctl", "openai"), ("openai", "llmctl")])
+def test_the_form_of_an_earlier_run_is_forgotten(form: str, other: str, llmctl: Run, work: Path) -> None:
+    """--format is of one run: without it every row comes out as it went in, also one that is shared."""
+    rows: list[dict[str, Any]] = openai_rows()
+    if form == "llmctl":
+        rows = [{"prompt": "one", "id": "a"}, {"prompt": 'what is "custom_id"?'}]
+    write(work / "in.jsonl", [*rows, {**rows[0], "id" if form == "llmctl" else "custom_id": "again"}])
+    files = ("in.jsonl", "-o", "out.jsonl", "--concurrency", "1")
+    for flags, wanted in ((("--format", other), other), ((), form)):
+        done = llmctl("batch", *files, *flags)
+        assert done.returncode == 0, done.stderr
+        field = "custom_id" if wanted == "openai" else "status"
+        assert all(field in row for row in read(work / "out.jsonl"))
+
+
 @pytest.mark.parametrize("flags", [(), ("--no-cache",)])
 @pytest.mark.parametrize("fault", [None, "status:400"])
 def test_identical_rows_are_sent_once(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmctl.batch.lines import MAX_LINE, RawRow
-from llmctl.batch.rows import Row, may_have_id, parse
+from llmctl.batch.rows import Row, may_have_id, openai_kind, parse
 from llmctl.batch.strict import RowError
 from llmctl.core.canonical import canonical
 
@@ -318,3 +318,24 @@ def test_a_file_of_bad_rows_is_not_slow() -> None:
     for _ in range(5_000):
         row({"prompt": "x", "promptt": "y"})
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ('{"prompt": "what is a \\"body\\"?"}', False),
+        ('{"id": "a", "prompt": "x", "params": {"body": 1}}', False),
+        ('{"tag": "a", "prompt": "x"}', False),
+        ('{"tag": "a", "prompt": "body"}', None),
+        ('{"custom_id": "a", "body": {"messages": [{"role": "user", "content": "x"}]}}', True),
+        ('{"body": {"messages": [{"role": "user", "content": "x"}]}}', None),
+        ('{"\\u0062ody": {"messages": [{"role": "user", "content": "x"}]}}', None),
+    ],
+)
+def test_a_kind_told_by_bytes_is_what_reading_finds(data: str, told: bool | None) -> None:
+    """A million finished rows are not read again to know their form; where that is a guess they are."""
+    raw = RawRow(0, 1, data.encode())
+    assert openai_kind(raw) is told
+    row = parse(raw)
+    assert row.error is None
+    assert told in (None, row.openai)
