@@ -39,6 +39,9 @@ __all__ = ["from_error_object", "from_exception", "from_status", "retry_after", 
 
 MODEL_ADVICE = "check the model's name (llmctl models list) and the address (api_base)"
 
+ACCEPTED = ("gzip", "deflate")
+"""Compressions that requests ask for. In another (br, zstd) an answer may be whole, and paid for."""
+
 _AUTH_CODES = {
     "invalid_api_key", "authentication_error", "api_key_invalid", "unauthenticated", "unauthorized",
     "invalid_authentication",
@@ -262,9 +265,12 @@ def _exchanging(error: BaseException, model: str, billed: Billed, started: bool)
     if isinstance(error, TimeoutError):
         what = "the answer stopped coming" if started else "no answer in time"
         return ProviderTimeout(f"{model}: {what}", billed=billed)
-    encoding = isinstance(error, ContentEncodingError) or isinstance(error.__cause__, ContentEncodingError)
-    if encoding:  # what came was never an answer of the provider's
-        return BrokenAnswer(f"{model}: the answer's compression is broken")
+    packed = next((each for each in (error, error.__cause__) if isinstance(each, ContentEncodingError)), None)
+    if packed is not None:
+        if packed.message.endswith(ACCEPTED):  # what came was never an answer of the provider's
+            return BrokenAnswer(f"{model}: the answer's compression is broken")
+        unread = "the answer comes in a compression that was not asked for"
+        return BrokenAnswer(f"{model}: {unread}", billed=billed)
     cut = (aiohttp.ClientPayloadError, EOFError)
     if isinstance(error, cut):
         return BrokenAnswer(f"{model}: the answer was cut short", billed=billed)

@@ -36,7 +36,9 @@ from llmctl.core.errors import (
     ServerError,
     UnknownHost,
 )
+from llmctl.core.ports import HttpCall
 from llmctl.providers.classify import from_error_object, from_exception, from_status, retry_after, shown
+from llmctl.providers.direct import Direct
 
 MODEL = "openai/gpt-4o-mini"
 NOW = 1_800_000_000.0
@@ -570,3 +572,35 @@ def test_real_refusals() -> None:
         server.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("packing", "billed"), [("br", "unknown"), ("zstd", "unknown"), ("gzip", "no")])
+def test_an_answer_in_a_compression_nobody_asked_for(packing: str, billed: str) -> None:
+    """Without br and zstd a whole answer may be unreadable here: what it cost is not given back."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {packing}\r\nContent-Length: 8\r\n\r\n"
+        writer.write(head.encode() + b"unzipped")
+        await writer.drain()
+        writer.close()
+
+    async def run() -> LlmctlError:
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        call = HttpCall(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", {}, b"{}")
+        async with aiohttp.ClientSession() as session:
+            direct = Direct(session)
+            try:
+                until = asyncio.get_running_loop().time() + 5
+                reply = await direct.post(call, aiohttp.ClientTimeout(), until, whole=False)
+                await reply.content.read()  # type: ignore[union-attr]  # no answer by itself where it is not whole
+            except Exception as error:  # noqa: BLE001  # whatever it is
+                return from_exception(error, MODEL, sent=True, started=False)
+            finally:
+                direct.close()
+                server.close()
+        raise AssertionError("it was read")
+
+    found = asyncio.run(run())
+    assert (type(found), found.billed) == (BrokenAnswer, billed)
+    assert "compression" in found.message
