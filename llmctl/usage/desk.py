@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LEASE_S = 30.0
 """How long money is set aside for a request that has not gone out: its key may be asked for first."""
 
+MOMENT_S = 0.001
+"""What took no longer is not worth a copy of the request."""
+
 WARNED_S = 86_400.0
 """How long after its period it is remembered that a budget has warned."""
 
@@ -115,16 +118,19 @@ class Desk:
         """
         held = Reservation(request, amount)
         grouped = self.group and way(request) in self._known
-        began = 0.0
-        while refused := await self._draw(held) if grouped else self._hold(held):
-            if not self._out or amount > refused[0].limit:
-                self._call_next()
-                raise refusal(*refused, amount, self.clock.now())
-            began = began or time.monotonic()
-            await self._turn()
+        began = time.monotonic()
+        try:
+            while refused := await self._draw(held) if grouped else self._hold(held):
+                if not self._out or amount > refused[0].limit:
+                    raise refusal(*refused, amount, self.clock.now())
+                await self._turn()
+        except BaseException:  # whatever it was: who waits behind it has to have a try too
+            self._call_next()
+            raise
         self._out += not grouped
         self._call_next()
-        return held, time.monotonic() - began if began else 0.0
+        waited = time.monotonic() - began
+        return held, waited if waited > MOMENT_S else 0.0
 
     def sent(self, held: Reservation) -> None:
         """It goes out now. What was taken back meanwhile has to be set aside once more.

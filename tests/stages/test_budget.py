@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -429,6 +431,20 @@ class Counting(MemoryState):
         return super().trade(hold, accounts, wanted, back=back, spent=spent)
 
 
+class Slow(MemoryState):
+    """Takes its time, as a state does that another process has locked."""
+
+    seconds = 0.0
+
+    def trade(self, *args: Any, **more: Any) -> Traded:
+        time.sleep(self.seconds)
+        return super().trade(*args, **more)
+
+    def hold(self, *args: Any, **more: Any) -> Any:
+        time.sleep(self.seconds)
+        return super().hold(*args, **more)
+
+
 def many(setting: Setting, provider: Send, count: int, **fields: object) -> list[Response | BaseException]:
     """So many requests at once, after one that found the way."""
     setting.group = True
@@ -523,6 +539,52 @@ def test_a_group_that_cannot_be_written_is_not_sent() -> None:
     found = many(setting, provider, 5)
     assert [type(each) for each in found] == [StorageError] * 5
     assert len(provider.requests) == 1
+
+
+def test_a_state_that_breaks_wakes_all_that_wait() -> None:
+    """One of them hears of it; those behind it would wait for ever, since nothing is out that could end."""
+    setting = Setting(day(MOST))
+    setting.state = state = Counting(setting.clock.now)
+    setting.group = True
+
+    async def go() -> list[BaseException | object]:
+        desk = setting.desk()
+        held, _ = await desk.reserve(REQUEST, MOST)
+        desk.sent(held)
+        desk.settle(held, 1)
+        held, _ = await desk.reserve(REQUEST, MOST - 1)
+        desk.sent(held)
+        waiting = [asyncio.ensure_future(desk.reserve(REQUEST, MOST // 2)) for _ in range(4)]
+        await asyncio.sleep(0.01)  # all were refused, and wait for a turn
+        state.broken = True
+        desk.settle(held, 1)
+        await asyncio.sleep(0.01)
+        state.broken = False
+        async with asyncio.timeout(5):
+            return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(each) for each in asyncio.run(go())] == [StorageError] * 4
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_the_time_that_a_write_takes_is_not_the_calls(group: bool) -> None:
+    """Under a locked state a row would be sent after its deadline: paid for, and given up at once."""
+    setting = Setting(day(10 * MOST))
+    setting.state = state = Slow(setting.clock.now)
+    setting.group = group
+    provider = Provider()
+
+    async def go() -> None:
+        send = setting.stage(provider)
+        await send(replace(REQUEST, deadline=1000.0))
+        state.seconds = 0.05
+        await send(replace(REQUEST, deadline=1000.0))
+
+    asyncio.run(go())
+    first, second = (request.deadline for request in provider.requests)
+    assert first is not None
+    assert second is not None
+    assert second >= first + 0.04
 
 
 def test_an_answer_of_a_group_is_not_lost_when_its_bill_cannot_be_written() -> None:
