@@ -290,7 +290,9 @@ def _exchanging(error: BaseException, model: str, billed: Billed, started: bool)
 def _why(error: BaseException) -> str:
     """The system's own word for it, in one line."""
     told = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    if not isinstance(told, str):  # half an answer's head, of which aiohttp makes a message
+        told = "the server hung up"
     number = getattr(error, "errno", None)
     if number and str(told).startswith("Connect call failed"):  # asyncio's words in place of the system's
         told = os.strerror(number)
-    return str(told).splitlines()[0] if str(told).strip() else error.__class__.__name__
+    return told.splitlines()[0] if told.strip() else error.__class__.__name__

@@ -170,6 +170,9 @@ class Direct:
             way = self._ways[call.url] = Way(self._session, call.url)
         sent = way.head(call.headers, len(call.body)) + call.body
         again = self._idle(way)
+        if again is not None and until <= self._loop.time():
+            self.put_back(way, again)
+            raise ConnectionTimeoutError(f"No time left to ask {call.url}")  # sent, it would be paid in vain
         line = again or await self._connect(way, connect, until)
         self.watch.set(line, until)
         answer: HttpAnswer | None = None
@@ -181,7 +184,7 @@ class Direct:
             reply = answer or Reply(self, way, line, *await line.head())
         except BaseException as error:
             line.close()
-            if again and isinstance(error, LOST) and not isinstance(error, TimeoutError):
+            if again and not line.heard and isinstance(error, LOST) and not isinstance(error, TimeoutError):
                 way.lost(self._loop.time())
                 raise Dropped("the server hung up on a connection that was kept open") from error
             raise
@@ -204,11 +207,11 @@ class Direct:
 
     async def _connect(self, way: Way, connect: ClientTimeout, until: float) -> Line:
         assert self._session.connector is not None
-        async with asyncio.timeout_at(until):
-            try:
+        try:
+            async with asyncio.timeout_at(until):
                 connection = await self._session.connector.connect(way.request, traces=[], timeout=connect)
-            except TimeoutError:
-                raise ConnectionTimeoutError(f"Connection timeout to host {way.request.url}") from None
+        except TimeoutError:  # whichever limit it was: nothing has been sent
+            raise ConnectionTimeoutError(f"Connection timeout to host {way.request.url}") from None
         try:
             return Line(connection)
         except BaseException:
@@ -218,6 +221,7 @@ class Direct:
     def put_back(self, way: Way, line: Line) -> None:
         now = self._loop.time()
         if way.keeps(now) and line.is_kept():
+            line.rest()
             way.idle.append((line, now))
         else:
             line.close()

@@ -44,21 +44,30 @@ class Line(asyncio.Protocol):
         self._waiter: asyncio.Future[HttpAnswer | None] | None = None
         self._mixed = False
         """Whether its protocol has been given any data."""
+        self._asked = False
+        """Whether an answer is to come, or the rest of one."""
+        self.heard = False
+        """Whether anything of the answer that is waited for has come."""
         self._poll = select.poll()
-        told = HUNG_UP if transport.get_extra_info("sslcontext") else HUNG_UP | select.POLLIN
-        self._poll.register(transport.get_extra_info("socket").fileno(), told)
+        self._poll.register(transport.get_extra_info("socket").fileno(), HUNG_UP | select.POLLIN)
         transport.set_protocol(self)
 
     def ask(self, request: bytes) -> asyncio.Future[HttpAnswer | None]:
         """Sends a request. Waits for the whole answer, where it is plain; None: `head` has to be awaited."""
         waiter = self._waiter = self._loop.create_future()
+        self._asked, self.heard = True, False
         self._transport.write(request)
         return waiter
 
     def begin(self, request: bytes) -> None:
         """Sends a request whose answer is to be read as it comes, from `head` on."""
         self._hand_over()
+        self._asked, self.heard = True, False
         self._transport.write(request)
+
+    def rest(self) -> None:
+        """Its answer has been read to its end; what comes before the next request was not asked for."""
+        self._asked = False
 
     async def head(self) -> tuple[Any, StreamReader]:
         """The head of an answer that is not plain, and its body as it comes. Raises what aiohttp raises."""
@@ -69,7 +78,9 @@ class Line(asyncio.Protocol):
 
     def is_kept(self) -> bool:
         """Whether the other side keeps it open, as far as is known."""
-        return not (self._transport.is_closing() or (self._mixed and self._protocol.should_close))
+        if self._transport.is_closing() or self._transport.get_write_buffer_size():
+            return False  # lost, or answered before its request was sent whole
+        return not (self._mixed and self._protocol.should_close)
 
     def is_fit(self) -> bool:
         """Whether it can be used again; not where the other side has hung up, or said what nobody asked.
@@ -84,14 +95,19 @@ class Line(asyncio.Protocol):
     def set_exception(self, error: BaseException, /) -> None:
         """What is waited for has taken too long."""
         waiter, self._waiter = self._waiter, None
-        if waiter is None:
+        if waiter is not None:
+            if not waiter.done():
+                waiter.set_exception(error)
+        elif self._asked:  # else a plain answer has come in the same turn: the next one must not hear of it
             self._protocol.set_exception(error)
-        elif not waiter.done():
-            waiter.set_exception(error)
 
     # What the transport calls.
 
     def data_received(self, data: bytes) -> None:
+        if not self._asked:
+            self._transport.abort()  # whatever it is, it would be kept for as long as the line rests
+            return
+        self.heard = True
         waiter, self._waiter = self._waiter, None
         if waiter is None:
             self._mixed = True
@@ -101,6 +117,8 @@ class Line(asyncio.Protocol):
         if answer is None:
             self._hand_over()
             self._protocol.data_received(data)
+        else:
+            self._asked = False
         if not waiter.done():
             waiter.set_result(answer)
 

@@ -245,13 +245,17 @@ class Limits:
     def failure(self, error: Exception, what: str, *, started: bool) -> LlmctlError:
         """Ours for what went wrong while waiting for the first byte (`first`) or the next (`idle`)."""
         if type(error).__name__ in ("ConnectionTimeoutError", "SocketTimeoutError"):
-            return self._timeout("connect", "no connection within", "no")
+            soonest = "first" if self.timeouts.first < self.timeouts.connect else "connect"
+            return self._timeout("total" if self._is_over() else soonest, "no connection within", "no")
         if type(error) is TimeoutError:
-            if self.deadline is not None and self.deadline - time.monotonic() < TICK:
+            if self._is_over():
                 return self._timeout("total", "no whole answer within", "unknown")
             said = "the answer stalled for" if started else "no answer within"
             return self._timeout(what, said, "unknown")
         return classify.from_exception(error, self.model, sent=True, started=started)
+
+    def _is_over(self) -> bool:
+        return self.deadline is not None and self.deadline - time.monotonic() < TICK
 
     def oversized(self, most: int) -> LlmctlError:
         """Ours for an answer over `most` bytes."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
+from aiohttp import ClientConnectionError, ConnectionTimeoutError, ServerDisconnectedError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,9 +19,12 @@ from llmctl.core.ports import HttpAnswer, HttpCall
 from llmctl.providers.direct import Direct, Reply
 from llmctl.providers.line import plain
 
+from ..server.client import self_signed
+
 OK = b"HTTP/1.1 200 OK\r\n"
 BODY = b'{"a":1}'
 CALL_BODY = b'{"messages":[]}'
+HANG_UP = b""
 
 
 def test_a_plain_answer_is_taken_whole() -> None:
@@ -79,6 +85,8 @@ def exchange(answers: list[list[bytes]], work: Callable[[Direct, HttpCall], Any]
         try:
             while await reader.readuntil(CALL_BODY):
                 for piece in next(waiting):
+                    if piece == HANG_UP:
+                        writer.close()
                     writer.write(piece)
                     await asyncio.sleep(0.02)
         except asyncio.IncompleteReadError:
@@ -100,10 +108,10 @@ def exchange(answers: list[list[bytes]], work: Callable[[Direct, HttpCall], Any]
     return asyncio.run(go()), connections
 
 
-async def ask(direct: Direct, call: HttpCall) -> bytes:
+async def ask(direct: Direct, call: HttpCall, seconds: float = 5) -> bytes:
     from aiohttp import ClientTimeout
 
-    until = asyncio.get_running_loop().time() + 5
+    until = asyncio.get_running_loop().time() + seconds
     reply = await direct.post(call, ClientTimeout(), until, whole=True)
     if isinstance(reply, Reply):
         body = await reply.content.read()
@@ -137,14 +145,23 @@ def test_what_nobody_asked_for_is_never_an_answer(stray: bytes) -> None:
     assert exchange([[whole, stray], [whole], [whole]], work) == ([BODY] * 3, 2)
 
 
-def test_stray_bytes_that_wait_in_the_socket_are_seen() -> None:
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_stray_bytes_that_wait_in_the_socket_are_seen(is_tls: bool, tmp_path: Path) -> None:
     """Also where the event loop was busy, and has not read them when the next question comes."""
+    pair = self_signed(tmp_path) if is_tls else None
+    if is_tls and pair is None:
+        pytest.skip("openssl is not installed")
+    trusting = ssl.create_default_context(cafile=pair[0] if pair else None)
     whole = OK + b"Content-Length: 7\r\n\r\n" + BODY
     said = Event()
 
     def serve(listening: socket.socket) -> None:
         for stray in (OK + b"Content-Length: 5\r\n\r\nwrong", b""):
             connection, _ = listening.accept()
+            if pair is not None:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(*pair)
+                connection = context.wrap_socket(connection, server_side=True)
             connection.recv(4096)
             connection.sendall(whole)
             asked.wait(5)
@@ -153,9 +170,9 @@ def test_stray_bytes_that_wait_in_the_socket_are_seen() -> None:
             kept.append(connection)
 
     async def go(url: str) -> list[bytes]:
-        from aiohttp import ClientSession
+        from aiohttp import ClientSession, TCPConnector
 
-        async with ClientSession() as session:
+        async with ClientSession(connector=TCPConnector(ssl=trusting)) as session:
             direct = Direct(session)
             first = await ask(direct, HttpCall(url, {}, CALL_BODY))
             asked.set()
@@ -168,8 +185,87 @@ def test_stray_bytes_that_wait_in_the_socket_are_seen() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         serving = Thread(target=serve, args=(listening,), daemon=True)
         serving.start()
-        assert asyncio.run(go(f"http://127.0.0.1:{listening.getsockname()[1]}/v1")) == [BODY, BODY]
+        assert asyncio.run(go(f"http{'s' if pair else ''}://127.0.0.1:{listening.getsockname()[1]}/v1")) == [
+            BODY,
+            BODY,
+        ]
         serving.join(5)
     assert len(kept) == 2
     for connection in kept:
         connection.close()
+
+
+WHOLE = OK + b"Content-Length: 7\r\n\r\n" + BODY
+
+
+def test_what_nobody_asked_for_ends_a_line_that_rests() -> None:
+    """A server that goes on talking would otherwise fill the memory until the next question."""
+
+    async def work(direct: Direct, call: HttpCall) -> bool:
+        await ask(direct, call)
+        ((line, _),) = direct._ways[call.url].idle
+        await asyncio.sleep(0.1)
+        return line._transport.is_closing()
+
+    assert exchange([[WHOLE, b"x" * 1000]], work) == (True, 1)
+
+
+def test_half_a_head_is_no_hang_up() -> None:
+    """Only where not a byte came is the next connection likely to do better, at no cost."""
+
+    async def work(direct: Direct, call: HttpCall) -> type[BaseException]:
+        await ask(direct, call)
+        with pytest.raises(ClientConnectionError) as caught:
+            await ask(direct, call)
+        return caught.type
+
+    assert exchange([[WHOLE], [OK[:12], HANG_UP]], work) == (ServerDisconnectedError, 1)
+
+
+def test_an_answer_before_the_request_was_sent_whole_ends_the_connection() -> None:
+    """The server takes what is left of the request for the next one, and its answer would be somebody's."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(WHOLE)  # and reads no more
+        await asyncio.sleep(60)
+
+    async def go() -> int:
+        from aiohttp import ClientSession
+
+        serving = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{serving.sockets[0].getsockname()[1]}/v1"
+        async with ClientSession() as session:
+            direct = Direct(session)
+            await ask(direct, HttpCall(url, {}, b"p" * 20_000_000))
+            kept = len(direct._ways[url].idle)
+            direct.close()
+            serving.close()
+        return kept
+
+    assert asyncio.run(go()) == 0
+
+
+@pytest.mark.parametrize("second", [[WHOLE[:20], WHOLE[20:]], [b"HTTP/1.1 100 Continue\r\n\r\n" + WHOLE]])
+def test_a_limit_that_passes_as_the_answer_comes_is_not_the_next_ones(second: list[bytes]) -> None:
+    """A busy loop finds both in one turn; the answer counts, and the limit was nobody else's."""
+
+    async def work(direct: Direct, call: HttpCall) -> bytes:
+        await ask(direct, call)
+        ((line, _),) = direct._ways[call.url].idle
+        line.set_exception(TimeoutError())
+        return await ask(direct, call)
+
+    assert exchange([[WHOLE], second], work) == (BODY, 1)
+
+
+def test_without_time_left_nothing_is_sent() -> None:
+    """It would be paid for, and given up at once."""
+
+    async def work(direct: Direct, call: HttpCall) -> bytes:
+        await ask(direct, call)
+        with pytest.raises(ConnectionTimeoutError):
+            await ask(direct, call, -1)
+        return await ask(direct, call)
+
+    assert exchange([[WHOLE], [WHOLE]], work) == (BODY, 1)

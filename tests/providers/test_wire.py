@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,7 +19,7 @@ from llmctl.core.errors import (
     Redirected,
     ServerError,
 )
-from llmctl.core.model import OnText, Request, Response, Target, Timeouts
+from llmctl.core.model import OnText, Request, Response, Target, Timeouts, replace
 from llmctl.core.ports import HttpCall
 from llmctl.providers.gate import Gate
 from llmctl.providers.http import HttpProvider
@@ -146,6 +147,29 @@ def test_the_deadline_beats_every_other_limit(server: TestServer, streamed: bool
     assert isinstance(error, ProviderTimeout) and "(timeout.total)" in error.message
     assert request.deadline is not None
     assert 0 <= time.monotonic() - request.deadline < 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds", "what"),
+    [
+        (Timeouts(connect=0.3, first=9, idle=9, total=9), 9, "connect"),
+        (Timeouts(connect=9, first=0.3, idle=9, total=9), 9, "first"),
+        (Timeouts(connect=9, first=9, idle=9, total=0.3), 0.3, "total"),
+    ],
+)
+def test_a_connection_that_never_stood_is_not_billed(limits: Timeouts, seconds: float, what: str) -> None:
+    """Whichever limit passes meanwhile: nothing was sent, and a budget must not count it as spent."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        waiting = [socket.socket() for _ in range(3)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        request = asked(f"http://127.0.0.1:{full.getsockname()[1]}/v1", timeouts=limits)
+        error = failure(replace(request, deadline=time.monotonic() + seconds))
+        for each in waiting:
+            each.close()
+    assert isinstance(error, ProviderTimeout)
+    assert (error.billed, f"no connection within 0.3 s (timeout.{what})" in error.message) == ("no", True)
 
 
 def test_nothing_listens(server: TestServer) -> None:
