@@ -33,6 +33,8 @@ MODE_RAW = 1
 LOCKED_S = 0.5
 """How long a locked cache is waited for before the call goes on without it."""
 GATHERED_S, GATHERED = 1.0, 2_000
+MOST_WAITING, LAST_TRIES = 10_000, 5
+"""Answers that are kept while another process holds the lock; how often they are tried at the end."""
 """How long grouped entries wait, and how many: a large group costs two thirds of a small one an entry."""
 CULL_EVERY = 5_000
 """Grouped entries between two looks at what has expired and at the size."""
@@ -84,6 +86,7 @@ class AnswerCache:
         self._broken = False
         self._group = group
         self._waiting: dict[str, str] = {}
+        self._many = GATHERED
         self._due = 0.0
         self._view: sqlite3.Connection | None = None
         """In a group: where a look into the cache is open. All looks until the next tick see one state of it,
@@ -139,15 +142,18 @@ class AnswerCache:
     def tick(self) -> None:
         """Writes what `set` has gathered, where it is much or has waited for long."""
         self._close_view()
-        if len(self._waiting) >= GATHERED or time.monotonic() >= self._due:
+        if len(self._waiting) >= self._many or time.monotonic() >= self._due:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what `set` has gathered."""
+        """Writes what `set` has gathered; kept for the next time where another process holds the lock."""
         self._due = time.monotonic() + GATHERED_S
         gathered, self._waiting = self._waiting, {}
-        if gathered:
-            self._try(self._write, gathered)
+        self._many = GATHERED
+        if gathered and self._try(self._write, gathered) is None and not self._broken:
+            if len(gathered) < MOST_WAITING:
+                self._waiting = gathered
+            self._many = len(self._waiting) + GATHERED  # not at once: each try waits for the lock
 
     def _find(self, store: Any, name: str) -> object:
         looked = (self._view or self._open_view(store)).execute if self._group else store._sql
@@ -183,7 +189,7 @@ class AnswerCache:
         if view is not None and view.in_transaction:
             view.execute("COMMIT")
 
-    def _write(self, store: Any, gathered: Mapping[str, str]) -> None:
+    def _write(self, store: Any, gathered: Mapping[str, str]) -> bool:
         now = time.time()
         ends = None if self.ttl is None else now + self.ttl
         small = [
@@ -204,6 +210,7 @@ class AnswerCache:
             self._written = 0
             store.expire()
             store.cull()
+        return True
 
     def described(self, most: int) -> Iterator[Mapping[str, Any]]:
         """The parts of the requests whose answers are stored, the newest first."""
@@ -260,7 +267,10 @@ class AnswerCache:
         return {"entries": count, "bytes": size, "max_bytes": self.max_bytes, "folder": str(self.folder)}
 
     def close(self) -> None:
-        self.flush()
+        for _ in range(LAST_TRIES):
+            self.flush()
+            if not self._waiting:
+                break
         if self._store is not None:
             self._store.close()
             self._store = None

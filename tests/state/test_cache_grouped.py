@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import diskcache
@@ -163,3 +165,37 @@ def test_a_cache_of_many_entries_is_looked_into(
         alone.set(key, answer(key))
     grouped = opened()
     assert [text_of(grouped, key) for key in KEYS[:4]] == [*KEYS[:3], None]
+
+
+def test_a_group_outlives_a_lock(opened: Callable[..., AnswerCache], tmp_path: Path) -> None:
+    """Another process holds the cache for a moment: answers that are paid for are written afterwards."""
+    grouped = opened()
+    grouped.get(KEYS[0])
+    grouped.tick()
+    with closing(sqlite3.connect(tmp_path / "cache" / "cache.db", isolation_level=None)) as other:
+        for key in KEYS:
+            grouped.set(key, answer("dear"))
+        other.execute("BEGIN IMMEDIATE")
+        grouped.flush()
+        other.execute("COMMIT")
+    assert text_of(grouped, KEYS[1]) == "dear"
+    grouped.close()
+    assert opened().stats()["entries"] == len(KEYS)
+
+
+def test_a_lock_that_lasts_fills_no_memory(
+    opened: Callable[..., AnswerCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache may lose entries; a batch of a million rows beside it must not hold them all."""
+    monkeypatch.setattr(module, "MOST_WAITING", 50)
+    grouped = opened()
+    grouped.get(KEYS[0])
+    grouped.tick()
+    with closing(sqlite3.connect(tmp_path / "cache" / "cache.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for key in KEYS[:60]:
+            grouped.set(key, answer("dear"))
+        grouped.flush()
+        assert text_of(grouped, KEYS[1]) is None
+        other.execute("COMMIT")
+    grouped.close()
