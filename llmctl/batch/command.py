@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from llmctl.batch.running import Running
 from llmctl.batch.source import Source
 from llmctl.batch.store import Store, closing, digest_of, digest_of_file
 from llmctl.batch.tally import Tally
+from llmctl.core.descriptors import connections
 from llmctl.core.errors import Interrupted, LlmctlError, PromptRefused, StorageError
 from llmctl.core.loop import loop
 from llmctl.services import Services
@@ -178,11 +179,12 @@ class Batch:
             self.job, self.source, self.store, template=self.job.template, restore=veil.up if veil else None
         )
         emitter = self.emitter(finisher) if self.job.out is None else None
+        room = self._fit()
         ask = await self._asker()
         runner = self.runner = Runner(self.job, self.composer, ask, self.store, self.tally)
         runner.halted = self._stop
         runner.on_halt = self._wake
-        self.services.paces.on_grown = runner.widen
+        self.services.paces.on_grown = lambda size: runner.widen(min(size, room))
         if emitter is not None:
             runner.on_row, runner.room = emitter.row, emitter.room
         spare_collector()
@@ -209,6 +211,14 @@ class Batch:
             damaged=self.store.journal.damaged,
             bug=self.bug,
         )
+
+    def _fit(self) -> int:
+        """Connections there is room for: a row that found none would lose its answer and others'."""
+        room = connections() * (self.crew.size if self.crew else 1)
+        if self.job.concurrency > room:
+            self.services.warn(f"{room} requests in flight, not {self.job.concurrency}: see `ulimit -n`")
+            self.job = replace(self.job, concurrency=room)
+        return room
 
     async def _asker(self) -> Ask:
         """What asks the rows: this process's own pipeline, or a crew of workers."""

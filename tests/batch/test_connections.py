@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from ..conftest import Run
-from .harness import questions, read, write
+from ..server.client import TestServer
+from .harness import assert_answered, questions, read, requests, start, write
 
 ANSWER = json.dumps(
     {
@@ -75,3 +77,23 @@ def test_a_request_id_that_is_no_utf_8(hanging_up: str, llmctl: Run, work: Path)
     (row,) = read(work / "out.jsonl")
     assert row["response"]["request_id"] == "\\udce9"
     assert row["response"]["body"]["choices"][0]["message"]["content"] == "yes"
+
+
+@pytest.mark.parametrize("hard", [4096, 80])
+def test_more_in_flight_than_the_system_lets_files_be_open(
+    hard: int, environ: dict[str, str], server: TestServer, work: Path
+) -> None:
+    """A row that finds no descriptor would lose the answer that is paid for, and others with it."""
+    rows = questions(150)
+    write(work / "in.jsonl", rows)
+    server.script(latency=0.2)
+
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (80, hard))
+
+    running = start(environ, work, "in.jsonl", "-o", "out.jsonl", "--concurrency", "120", setup=few)
+    code, _, err = running.end()
+    assert code == 0, err
+    assert_answered(work / "out.jsonl", rows)
+    assert requests(server) == 150
+    assert ("ulimit -n" in err) == (hard == 80)
