@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from llmctl.ask import Ask, asked, compose
-from llmctl.core.errors import LlmctlError
+from llmctl.core.errors import LlmctlError, UsageError
 from llmctl.core.loop import run as run_core
 from llmctl.core.model import OnText, Response, Send
 from llmctl.core.money import to_nanos
@@ -130,6 +130,9 @@ class Client:
         from llmctl.batch.api import gathered, results, source_of
         from llmctl.batch.job import Job
 
+        if (concurrency or 1) < 1 or (limit or 0) < 0 or order not in ("input", "done"):
+            problem = f"concurrency={concurrency}, limit={limit}, order={order!r}: one of them cannot be"
+            raise UsageError(problem, hint='concurrency from 1, limit from 0, order "input" or "done"')
         job = Job(
             ask=self._ask("", ask),
             concurrency=concurrency or self.services.profile.limits.concurrency or CONCURRENCY,

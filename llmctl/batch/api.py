@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +102,8 @@ class Lines:
 
 def line_of(row: Given) -> bytes:
     """UsageError for a row that is no JSON."""
-    try:
-        return orjson.dumps({"prompt": row} if isinstance(row, str) else dict(row)) + b"\n"
+    try:  # the standard library's: it leaves odd texts, numbers and NaN for the row itself to answer for
+        return json.dumps({"prompt": row} if isinstance(row, str) else dict(row)).encode() + b"\n"
     except (TypeError, ValueError) as error:
         raise UsageError(f"a row is neither a text nor JSON: {error}") from None
 

@@ -163,7 +163,8 @@ class Draft(io.FileIO):
     """A file to be written, whose faults name `path`: what it is written for."""
 
     def __init__(self, file: Path, path: Path) -> None:
-        super().__init__(file, "wb")
+        file.unlink(missing_ok=True)  # of a run that was killed; a link there may lead to anything
+        super().__init__(file, "xb")
         self.path = path
 
     def write(self, data: Any, /) -> int:

@@ -150,7 +150,7 @@ def parquet_rows(file: BinaryIO, name: str) -> Iterator[RawRow]:
             for cells in zip(*arrays, strict=True):
                 yield _parquet_record(number, dict(zip(columns, cells, strict=True)))
                 number += 1
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, OverflowError) as error:
         reason = str(error).partition("\n")[0]
         raise ConfigError(
             f"{name}: record {number + 1}: not readable as Parquet: {reason}", hint="write the file again"

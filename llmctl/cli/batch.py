@@ -102,7 +102,8 @@ def batch(
         from llmctl.batch.hand import Hand
 
         return run_core(Hand(opened, job, crew, note_bug).run())
-    live = sys.stderr.isatty() and not options.json and not (os.environ.get("CI") or dumb())
+    apart = job.out is not None or not sys.stdout.isatty()  # answers and a line that is drawn anew do not mix
+    live = sys.stderr.isatty() and apart and not options.json and not (os.environ.get("CI") or dumb())
     crowd = Crew(workers, sys.argv[1:], opened.warn) if workers > 1 else None
     read = Source(None if source == "-" else source)
     batched = Batch(opened, job, read, quiet=options.quiet, live=live, crew=crowd)
@@ -184,7 +185,7 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit()) or not 1 <= int(index) <= int(count):
+    if not (text.isascii() and index.isdigit() and count.isdigit()) or not 1 <= int(index) <= int(count):
         raise UsageError(f"--shard {text}: not I/N with I from 1 to N", hint="for example --shard 1/4")
     return int(index), int(count)
 

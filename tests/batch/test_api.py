@@ -207,6 +207,22 @@ def test_a_slow_row_holds_the_sending_back_at_last(
     assert sum(each.ok for each in found) == 202
 
 
+def test_an_odd_row_ends_no_other(client: Client, server: TestServer) -> None:
+    """As in a file: what cannot be asked fails alone, and is not quietly asked as something else."""
+    nan = {"prompt": "b", "params": {"temperature": float("nan")}}
+    found = list(client.batch(["a", "half a sign: \ud83d", nan, "c"]))
+    assert [result.status for result in found][::3] == ["ok", "ok"]
+    assert found[2].status == "failed"
+    assert "b" not in asked(server)
+
+
+@pytest.mark.parametrize("options", [{"concurrency": -3}, {"limit": -1}, {"order": "random"}])
+def test_options_that_cannot_be(options: dict[str, Any], client: Client) -> None:
+    """The command refuses them too, and a batch that quietly does nothing would be found out late."""
+    with pytest.raises(UsageError, match="cannot be"):
+        list(client.batch(["a"], **options))
+
+
 def test_rows_that_are_none(client: Client) -> None:
     """What cannot be written as JSON is a mistake of the program."""
     with pytest.raises(UsageError, match="neither"):

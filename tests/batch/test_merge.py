@@ -110,7 +110,7 @@ def test_pending_and_failed_rows_are_counted(llmctl: Run, server: TestServer, wo
     assert "1 of them failed, 4 were not sent yet" in done.stderr
 
 
-@pytest.mark.parametrize("shard", ["0/3", "4/3", "x/3", "3", "1/0"])
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "x/3", "3", "1/0", "²/3", "１/2"])
 def test_a_shard_that_is_none(shard: str, llmctl: Run, work: Path) -> None:
     """Shards count from one."""
     write(work / "in.jsonl", ROWS)

@@ -410,21 +410,19 @@ def test_progress_now_and_then(server: TestServer, monkeypatch: pytest.MonkeyPat
     assert capsys.readouterr().err == ""
 
 
-def test_progress_on_a_terminal(environ: dict[str, str], server: TestServer, work: Path) -> None:
-    """A person sees the rows go by, and has the cursor back at the end."""
-    write(work / "in.jsonl", questions(12))
-    server.script(latency=0.2)
-    shown = b""
+def on_terminal(environ: dict[str, str], work: Path, *args: str, stdout: bool) -> bytes:
+    """What a batch that goes well shows on a terminal: stderr, and stdout too if asked."""
     terminal, theirs = pty.openpty()
-    command_line = command("in.jsonl", "-o", "out.jsonl", "--concurrency", "2")
     running = subprocess.Popen(
-        command_line,
+        command("in.jsonl", *args, "--concurrency", "2"),
         cwd=work,
         env={**environ, "TERM": "xterm-256color"},
         stdin=subprocess.DEVNULL,
+        stdout=theirs if stdout else None,
         stderr=theirs,
     )
     os.close(theirs)
+    shown = b""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
@@ -436,9 +434,27 @@ def test_progress_on_a_terminal(environ: dict[str, str], server: TestServer, wor
         shown += data
     os.close(terminal)
     assert running.wait(30) == 0
+    return shown
+
+
+def test_progress_on_a_terminal(environ: dict[str, str], server: TestServer, work: Path) -> None:
+    """A person sees the rows go by, and has the cursor back at the end."""
+    write(work / "in.jsonl", questions(12))
+    server.script(latency=0.2)
+    shown = on_terminal(environ, work, "-o", "out.jsonl", stdout=False)
     assert b" of 12 rows" in shown
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
     assert b"deduplicated" in shown
+
+
+def test_answers_on_a_terminal(environ: dict[str, str], server: TestServer, work: Path) -> None:
+    """Where the answers themselves are shown, nothing is drawn over them."""
+    write(work / "in.jsonl", questions(12))
+    server.script(latency=0.1)
+    shown = on_terminal(environ, work, stdout=True)
+    assert b"\x1b[?25l" not in shown
+    rows = [json.loads(line) for line in shown.splitlines() if line.startswith(b"{")]
+    assert [row["text"] for row in rows] == [f"echo: question {n}" for n in range(12)]
 
 
 def test_a_folder_whose_name_is_no_utf8(

@@ -403,3 +403,15 @@ def test_an_output_that_is_a_link_stays_one(llmctl: Run, server: TestServer, wor
         assert_answered(work / "disk" / "answers.jsonl", rows)
     assert requests(server) == 3
     assert names(work / "disk") == {"answers.jsonl"}
+
+
+def test_a_link_in_the_place_of_the_draft_is_not_followed(llmctl: Run, work: Path) -> None:
+    """Whatever it leads to is not this batch's to write."""
+    rows = questions(2)
+    write(work / "in.jsonl", rows)
+    (work / "mine").write_text("precious\n")
+    (work / ".out.jsonl.tmp").symlink_to("mine")
+    assert llmctl(*ARGS).returncode == 0
+    assert (work / "mine").read_text() == "precious\n"
+    assert not (work / "out.jsonl").is_symlink()
+    assert_answered(work / "out.jsonl", rows)
