@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from llmctl.config.nodes import ProfileError
 from llmctl.config.schema import suggest
 from llmctl.core.addresses import host_of, is_loopback, is_of, refuse_address
-from llmctl.core.errors import ForbiddenAddress, UsageError
+from llmctl.core.errors import ConfigError, ForbiddenAddress, UsageError
+from llmctl.core.headers import together
 from llmctl.core.model import NOT_PARAMS, Request, Step, Target, Timeouts, replace
 from llmctl.core.profile import DEFAULT_PARAMS, ModelRule, Profile, ProviderRule, TimeoutRule
 from llmctl.providers.catalog import HOUSES, House, endpoint, house
@@ -113,6 +115,7 @@ class Targets:
         declared = rule.api_base or shared.api_base
         base = endpoint(provider, self.environ, declared)
         if base is not None:
+            refuse_login(base, name)
             refuse_address(base, self.profile.plain_http)
         keys = rule.keys or shared.keys or self._keys(lodging.keys, lodging.keyless or bool(declared))
         if declared and base and keys and not (rule.keys or shared.keys):
@@ -123,7 +126,7 @@ class Targets:
             provider=provider,
             api_base=base,
             keys=keys,
-            headers={**shared.headers, **rule.headers},
+            headers=together(shared.headers, rule.headers),
             timeouts=timeouts(rule.timeout or self.profile.timeout),
         )
 
@@ -199,3 +202,13 @@ def timeouts(rule: TimeoutRule) -> Timeouts:
         idle=min(rule.idle or rule.total, rule.total),
         total=rule.total,
     )
+
+
+def refuse_login(base: str, name: str) -> None:
+    """ConfigError for a user or password in an address: it would stand in the cache, and is not sent."""
+    host = re.split(r"[/\\?#]", base.partition("//")[2], maxsplit=1)[0]
+    if "@" in host:
+        raise ConfigError(
+            f"{name}: a user or password in api_base, at {host.rpartition('@')[2]}",
+            hint="take it out, and send it as a header by reference: headers: {Authorization: env:NAME}",
+        )

@@ -255,6 +255,8 @@ def _refuse_strange_headers(node: Node, path: str) -> None:
     for name, child in _children(node).items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
             raise fail(child, f"{path}.{name}", "no name of a header", "letters, digits and -")
+        if name.lower() in ("content-length", "transfer-encoding", "connection"):
+            raise fail(child, f"{path}.{name}", "each request has its own", "leave it out")
         if not isinstance(child.value, str) or not child.value.isprintable():
             raise fail(
                 child, f"{path}.{name}", f"a text is wanted, not {_kind(child)}", "quote it, on one line"

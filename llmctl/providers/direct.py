@@ -16,6 +16,7 @@ from aiohttp import ClientConnectionError, ClientRequest, ClientSession, ClientT
 from aiohttp.streams import StreamReader
 from yarl import URL
 
+from llmctl.core.headers import together
 from llmctl.core.ports import HttpAnswer, HttpCall
 from llmctl.providers.line import Line
 
@@ -108,25 +109,24 @@ class Way:
     def __init__(self, session: ClientSession, url: str) -> None:
         address = URL(url)
         self.request = ClientRequest("POST", address, loop=asyncio.get_running_loop(), session=session)
+        self._start = f"POST {address.raw_path_qs} HTTP/1.1\r\n"
         host = self.request.headers["Host"]
-        self.start = (
-            f"POST {address.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n"
-            f"Accept: */*\r\nAccept-Encoding: gzip, deflate\r\n"
-        )
+        self._own = {"Host": host, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
         self.idle: list[tuple[Line, float]] = []
         self._kept = self._lost = 0
         self._lost_at = 0.0
         self._fields: tuple[Mapping[str, str], str] = {}, ""
 
     def head(self, headers: Mapping[str, str], length: int) -> bytes:
-        """A request's head. ValueError for a header that would end it early."""
+        """A request's head, with `headers` before our own. ValueError for one that would end it early."""
         known, lines = self._fields
-        if headers is not known and headers != known:
-            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            if lines.count("\r") != len(headers) or lines.count("\n") != len(headers) or "\0" in lines:
+        if not lines or (headers is not known and headers != known):
+            every = together(self._own, headers)
+            lines = "".join(f"{name}: {value}\r\n" for name, value in every.items())
+            if lines.count("\r") != len(every) or lines.count("\n") != len(every) or "\0" in lines:
                 raise ValueError("a header holds a line break")
             self._fields = headers, lines
-        return f"{self.start}{lines}Content-Length: {length}\r\n\r\n".encode()
+        return f"{self._start}{lines}Content-Length: {length}\r\n\r\n".encode()
 
     def kept(self) -> None:
         """A connection that was used again has brought an answer."""

@@ -28,6 +28,11 @@ PROFILES = {
     "header of a map": (MODEL + "providers: {openai: {headers: {X-A: {}}}}\n", "X-A: a text is wanted"),
     "header of a number": (MODEL + "providers: {openai: {headers: {X-A: 1}}}\n", "X-A: a text is wanted"),
     "header of two lines": (MODEL + 'providers: {openai: {headers: {X: "a\\nb"}}}\n', "a text is wanted"),
+    "header of each request": (MODEL + "providers: {openai: {headers: {connection: x}}}\n", "leave it out"),
+    "login in an address": (
+        MODEL + "providers: {openai: {api_base: 'http://bob:pw@127.0.0.1:1/v1'}}\n",
+        "a header by reference",
+    ),
     "header without a name": (MODEL + 'providers: {openai: {headers: {"": x}}}\n', "no name of a header"),
     "count beyond counting": (
         MODEL + "alerts: [{metric: error_rate, over: 0.5, min_calls: 1e300}]\n",

@@ -153,3 +153,18 @@ def test_a_server_that_hangs_up_unannounced_soon_gets_new_connections() -> None:
     ends = asyncio.run(go())
     assert ends.count("dropped") == FEW_LOST + 1
     assert set(ends[-10:]) == {"{}"}
+
+
+def test_a_profiles_header_replaces_our_own() -> None:
+    """Twice, servers refuse it: a gateway is often asked for under another host's name."""
+
+    async def go() -> bytes:
+        from aiohttp import ClientSession
+
+        async with ClientSession() as session:
+            return Way(session, "http://127.0.0.1:1/v1").head({"host": "inner", "ACCEPT": "text/plain"}, 3)
+
+    fields = [line.partition(b": ") for line in asyncio.run(go()).split(b"\r\n")[1:-2]]
+    names = sorted(name.lower() for name, _, _ in fields)
+    assert names == [b"accept", b"accept-encoding", b"content-length", b"host"]
+    assert (b"host", b": ", b"inner") in fields
