@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def usage(llmctl: Run) -> Any:
 
 
 def hashes(home: Path) -> list[tuple[str, str | None, str | None]]:
-    with sqlite3.connect(home / "ledger.db") as db:
+    with closing(sqlite3.connect(home / "ledger.db")) as db:  # left open, its files would go at any time
         return db.execute("SELECT request_hash, answer_hash, tag FROM calls ORDER BY id").fetchall()
 
 
