@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from llmctl.batch.journal import parse
 from llmctl.usage.rollup import SIZES
 
+from ..needs import lacking
 from ..server.client import TestServer
 
 Row = dict[str, Any]
@@ -95,11 +94,11 @@ def strace(file: Path, call: str, what: str, log: Path) -> tuple[str, ...]:
     """
     found = shutil.which("strace")
     if found is None:
-        pytest.skip("needs strace")
+        lacking("strace is not installed")
     calls = NAMED.get(call, call)
     prefix = (found, "-D", "-f", "-qq", "-o", str(log))
     if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("strace may not trace here")
+        lacking("strace may not trace here")
     return (*prefix, "-P", str(file), "-e", f"trace={calls}", "-e", f"inject={calls}:{what}")
 
 

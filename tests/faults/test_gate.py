@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
+from tests.needs import lacking
 from tests.server.client import TestServer, self_signed
 
 
@@ -44,7 +45,7 @@ def test_a_certificate_authority_of_ones_own(llmctl: Run, tmp_path: Path, name: 
     """A company's own authority is trusted by naming its file, and no other way."""
     pair = self_signed(tmp_path)
     if pair is None:
-        pytest.skip("no openssl to make a certificate with")
+        lacking("openssl is not installed")
     server = TestServer.start(tls=pair)
     try:
         env = {"OPENAI_BASE_URL": server.openai}

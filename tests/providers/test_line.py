@@ -19,6 +19,7 @@ from llmctl.core.ports import HttpAnswer, HttpCall
 from llmctl.providers.direct import Direct, Reply
 from llmctl.providers.line import plain
 
+from ..needs import lacking
 from ..server.client import self_signed
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -150,7 +151,7 @@ def test_stray_bytes_that_wait_in_the_socket_are_seen(is_tls: bool, tmp_path: Pa
     """Also where the event loop was busy, and has not read them when the next question comes."""
     pair = self_signed(tmp_path) if is_tls else None
     if is_tls and pair is None:
-        pytest.skip("openssl is not installed")
+        lacking("openssl is not installed")
     trusting = ssl.create_default_context(cafile=pair[0] if pair else None)
     whole = OK + b"Content-Length: 7\r\n\r\n" + BODY
     said = Event()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ..needs import lacking
 from .client import TestServer, self_signed
 
 __all__ = [
@@ -51,7 +52,7 @@ def tls_server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tes
     """A server with a certificate that nobody trusts."""
     pair = self_signed(tmp_path_factory.mktemp("tls"))
     if pair is None:
-        pytest.skip("needs the openssl command to make a certificate")
+        lacking("openssl is not installed")
     with TestServer.start(tls=pair) as started:
         yield started
 

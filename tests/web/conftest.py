@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+from ..needs import lacking
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -31,9 +32,7 @@ def chromium() -> Iterator[Any]:
     """
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Chromium is not installed: .ci/run installs it")
-        pytest.skip("Chromium is not installed")
+        lacking("Chromium is not installed")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
